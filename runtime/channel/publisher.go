@@ -1,0 +1,247 @@
+package channel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// checkEvery bounds a wait: after it the writer looks whether the readers it
+	// waits for are alive, and a lost wake-up costs no more than this.
+	checkEvery = 50 * time.Millisecond
+	// spins is how often a wait looks again before it sleeps; some microseconds.
+	spins = 64
+)
+
+// Publisher is the writer of a channel. Its methods may be called from any
+// goroutine; frames are sent in the order in which Send is called.
+type Publisher struct {
+	spec   Spec
+	out    Outlet
+	ledger *Ledger
+	turn   chan struct{} // holds one token: the right to send
+	closed atomic.Bool
+}
+
+// NewPublisher opens the writer's end of a created channel.
+func NewPublisher(t Transport, s Spec) (*Publisher, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	out, err := t.Outlet(s)
+	if err != nil {
+		return nil, fmt.Errorf("channel %s: publish: %w", s.Name, err)
+	}
+	p := &Publisher{spec: s, out: out, ledger: out.Ledger(), turn: make(chan struct{}, 1)}
+	p.ledger.State().Store(Attached)
+	p.turn <- struct{}{}
+	return p, nil
+}
+
+// Spec is what the channel was made from.
+func (p *Publisher) Spec() Spec { return p.spec }
+
+// Ledger is the channel's ledger.
+func (p *Publisher) Ledger() *Ledger { return p.ledger }
+
+// Loan is a frame to be written in place. It ends by Send or Release, once;
+// after that Header and Payload must not be touched: they are shared memory
+// that belongs to somebody else.
+type Loan struct {
+	Header  *Header
+	Payload []byte
+	from    *Publisher
+	ticket  uint64
+}
+
+// Loan gives n bytes of shared memory, uninitialised, with a zero header. It
+// does not wait: ErrLoaned says that Spec.Loans frames are not sent yet.
+func (p *Publisher) Loan(n int) (Loan, error) {
+	if n > p.spec.MaxFrame {
+		return Loan{}, fmt.Errorf("channel %s: %w: %d bytes, max_frame of the output is %d: raise max_frame", p.spec.Name, ErrTooLarge, n, p.spec.MaxFrame)
+	}
+	raw, err := p.out.Loan(n)
+	if err != nil {
+		return Loan{}, fmt.Errorf("channel %s: loan of %d bytes: %w", p.spec.Name, n, err)
+	}
+	*raw.Header = Header{Version: HeaderVersion}
+	return Loan{Header: raw.Header, Payload: raw.Payload, from: p, ticket: raw.Ticket}, nil
+}
+
+// Release ends a loan without sending it.
+func (l Loan) Release() error {
+	if l.from == nil {
+		return ErrReleased
+	}
+	return l.from.out.Discard(l.ticket)
+}
+
+// Send gives the frame to every reader. Under Block it first waits until each
+// has room, until ctx ends, or until the publisher is closed; the loan is then
+// still good and must be released or sent again.
+func (l Loan) Send(ctx context.Context) error {
+	p := l.from
+	if p == nil {
+		return ErrReleased
+	}
+	if err := l.Header.Check(len(l.Payload)); err != nil {
+		return fmt.Errorf("channel %s: send: %w", p.spec.Name, err)
+	}
+	select {
+	case <-p.turn:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { p.turn <- struct{}{} }()
+	sequence := p.ledger.Next().Load()
+	if p.spec.Policy == Block {
+		if err := p.room(ctx, sequence); err != nil {
+			return fmt.Errorf("channel %s: send: %w", p.spec.Name, err)
+		}
+	}
+	return p.send(l, sequence)
+}
+
+func (p *Publisher) send(l Loan, sequence uint64) error {
+	l.Header.Sequence = sequence
+	l.Header.Sent = Now()
+	size, ends := uint64(len(l.Payload)), l.Header.Flags&EndOfStream != 0
+	// The claim comes before the frame: a reader that joins in between reads the
+	// claim as its base and does not count this frame as lost.
+	p.ledger.Next().Store(sequence + 1)
+	if ends {
+		p.ledger.Ended().Store(1)
+	}
+	if err := p.out.Send(l.ticket); err != nil {
+		p.ledger.Next().Store(sequence)
+		if ends {
+			p.ledger.Ended().Store(0)
+		}
+		return fmt.Errorf("channel %s: send: %w", p.spec.Name, err)
+	}
+	p.ledger.Bytes().Store(p.ledger.Bytes().Load() + size)
+	for i := range p.ledger.Slots() {
+		if s := p.ledger.Slot(i); s.Waiting().Load() != 0 {
+			return p.wake()
+		}
+	}
+	return nil
+}
+
+func (p *Publisher) wake() error {
+	if err := p.out.Wake(); err != nil {
+		return fmt.Errorf("channel %s: wake readers: %w", p.spec.Name, err)
+	}
+	return nil
+}
+
+// room waits until every attached reader has room for a frame.
+func (p *Publisher) room(ctx context.Context, sequence uint64) error {
+	for range spins {
+		if p.full(sequence, false) < 0 {
+			return p.alive()
+		}
+	}
+	began := time.Now()
+	defer func() {
+		p.ledger.Starved().Store(0)
+		p.ledger.Blocked().Store(p.ledger.Blocked().Load() + uint64(time.Since(began)))
+	}()
+	for {
+		p.ledger.Starved().Store(1)
+		if p.full(sequence, true) < 0 {
+			return p.alive()
+		}
+		if err := p.out.Wait(ctx, checkEvery); err != nil {
+			return err
+		}
+		if err := p.alive(); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *Publisher) alive() error {
+	if p.closed.Load() {
+		return ErrClosed
+	}
+	return nil
+}
+
+// full is the first reader without room, or -1. With check, a reader that died
+// is found by its lock and waited for no longer.
+func (p *Publisher) full(sequence uint64, check bool) int {
+	for i := range p.ledger.Slots() {
+		s := p.ledger.Slot(i)
+		if s.State().Load() != Attached || int64(sequence-s.Next().Load()) < int64(s.Capacity().Load()) {
+			continue
+		}
+		if check && !p.out.ReaderAlive(i) {
+			s.State().Store(Detached)
+			continue
+		}
+		return i
+	}
+	return -1
+}
+
+// WouldBlock says whether a Send now would have to wait.
+func (p *Publisher) WouldBlock() bool {
+	return p.spec.Policy == Block && p.full(p.ledger.Next().Load(), false) >= 0
+}
+
+// End sends the end of the stream; failed says that it ends by an error.
+func (p *Publisher) End(ctx context.Context, failed bool) error {
+	l, err := p.Loan(0)
+	if err != nil {
+		return err
+	}
+	l.Header.Kind, l.Header.Flags = Control, EndOfStream
+	if failed {
+		l.Header.Flags |= Failed
+	}
+	if err := l.Send(ctx); err != nil {
+		return errors.Join(err, l.Release())
+	}
+	return nil
+}
+
+// Drain waits until every attached reader has taken what was sent, or is gone.
+// A writer that closes earlier takes unread frames with it.
+func (p *Publisher) Drain(ctx context.Context) error {
+	for {
+		if !p.unread() {
+			return nil
+		}
+		p.ledger.Starved().Store(1)
+		if !p.unread() {
+			p.ledger.Starved().Store(0)
+			return nil
+		}
+		if err := p.out.Wait(ctx, checkEvery); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *Publisher) unread() bool {
+	sent := p.ledger.Next().Load()
+	for i := range p.ledger.Slots() {
+		if s := p.ledger.Slot(i); s.State().Load() == Attached && s.Next().Load() < sent && p.out.ReaderAlive(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// Close ends the publisher; safe twice and during calls of other goroutines.
+func (p *Publisher) Close() error {
+	if p.closed.Swap(true) {
+		return nil
+	}
+	p.ledger.State().Store(Detached)
+	return p.out.Close()
+}

@@ -1,0 +1,123 @@
+package channel
+
+import "fmt"
+
+// Policy says what a writer does when a reader has no room.
+type Policy uint8
+
+// The policies of a channel.
+const (
+	Block      Policy = iota // the writer waits: nothing is lost
+	DropOldest               // the reader's oldest unread frame is replaced and counted
+)
+
+// String is the policy as the pipeline language writes it.
+func (p Policy) String() string {
+	if p == DropOldest {
+		return "drop_oldest"
+	}
+	return "block"
+}
+
+// Reader is one planned reader of a channel; its index in Spec.Readers is its
+// slot in the ledger.
+type Reader struct {
+	Node   string `json:"node"`
+	Port   string `json:"port"`
+	Buffer int    `json:"buffer"` // frames that wait for it at most
+	Hold   int    `json:"hold"`   // frames it may keep at once
+}
+
+// Spec is everything that both ends of a channel must know beforehand. Every
+// quality of service is set from it, never left to a default.
+type Spec struct {
+	Name     string   `json:"name"`
+	MaxFrame int      `json:"max_frame"` // payload bytes
+	Policy   Policy   `json:"policy"`
+	Readers  []Reader `json:"readers"`
+	Loans    int      `json:"loans"` // unsent frames a writer may have at once
+}
+
+// Buffer is the largest buffer of the readers.
+func (s Spec) Buffer() int { return s.most(func(r Reader) int { return r.Buffer }) }
+
+// Hold is the largest hold of the readers.
+func (s Spec) Hold() int { return s.most(func(r Reader) int { return r.Hold }) }
+
+func (s Spec) most(of func(Reader) int) int {
+	n := 1
+	for _, r := range s.Readers {
+		n = max(n, of(r))
+	}
+	return n
+}
+
+// MaxSubscribers is how many readers the service admits; a service for nobody
+// still has one, because iceoryx2 asks for at least that.
+func (s Spec) MaxSubscribers() int { return max(1, len(s.Readers)) }
+
+// MaxNodes is how many processes may have the service open: writer, readers
+// and runtime, each once more for a dead one that is not cleaned yet.
+func (s Spec) MaxNodes() int { return 2 * (s.MaxSubscribers() + 2) }
+
+// Validate says what is wrong with a spec that was not made by a plan.
+func (s Spec) Validate() error {
+	switch {
+	case s.Name == "" || len(s.Name) > 200:
+		return fmt.Errorf("channel name %q: want 1 to 200 bytes", s.Name)
+	case s.MaxFrame < 0 || s.MaxFrame > 1<<32:
+		return fmt.Errorf("channel %s: max_frame %d: want 0 to 4 GiB", s.Name, s.MaxFrame)
+	case s.Loans < 1:
+		return fmt.Errorf("channel %s: loans %d: want at least 1", s.Name, s.Loans)
+	}
+	for _, r := range s.Readers {
+		if r.Buffer < 1 || r.Hold < 1 {
+			return fmt.Errorf("channel %s: reader %s: buffer %d, hold %d: want at least 1", s.Name, r.Node, r.Buffer, r.Hold)
+		}
+	}
+	return nil
+}
+
+// page is the unit in which tmpfs gives memory.
+const page = 4096
+
+// Sizes are the bytes of shared memory that a channel takes, each rounded up
+// to pages. Source of the formulas: iceoryx2 0.10.0, publish_subscribe.rs
+// (preallocation), message_type_details.rs (sample layout), data_segment.rs
+// and pool_allocator.rs (allocator); a test holds them to the real files.
+type Sizes struct {
+	Data       int // the writer's segment: charged to the writer's memory limit
+	Connection int // queues, one a reader
+	Service    int // dynamic configuration and events
+	Ledger     int
+}
+
+// Total is the sum.
+func (z Sizes) Total() int { return z.Data + z.Connection + z.Service + z.Ledger }
+
+// Sizes of the channel.
+func (s Spec) Sizes() Sizes {
+	const (
+		align      = 8
+		iceoryx    = 48 // iceoryx2's own header
+		headerSize = 128
+	)
+	subscribers := s.MaxSubscribers()
+	chunks := subscribers*(s.Buffer()+s.Hold()) + s.Loans
+	chunk := up(up(iceoryx, align)+headerSize+max(1, s.MaxFrame), align)
+	data := chunks*chunk + (align - 1) + (4*(chunks+1) + 3) + 136
+	connection := 252 + 16*s.Buffer() + 8*s.Hold() + chunks
+	dynamic := 327 + 144*subscribers + 152 + 32*s.MaxNodes()
+	// Two event services, data and credit. Their dynamic configuration grows
+	// with listeners, notifiers and nodes like the one above; a listener has a
+	// bit set of its own.
+	events := 2*up(dynamic, page) + (subscribers+1)*page
+	return Sizes{
+		Data:       up(data, page),
+		Connection: subscribers * up(connection, page),
+		Service:    up(dynamic, page) + events,
+		Ledger:     up(LedgerSize(len(s.Readers)), page),
+	}
+}
+
+func up(n, to int) int { return (n + to - 1) / to * to }

@@ -1,0 +1,185 @@
+package channel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// Subscriber is one reader of a channel. Receive must be called by one
+// goroutine at a time (a second one waits); samples may be released by any.
+type Subscriber struct {
+	spec   Spec
+	in     Inlet
+	ledger *Ledger
+	slot   Slot
+	closed atomic.Bool
+
+	mu  sync.Mutex // guards raw and the receiving order
+	raw []Raw
+}
+
+// NewSubscriber opens the end of reader slot (its index in Spec.Readers). It
+// gets what is sent from now on.
+func NewSubscriber(t Transport, s Spec, slot int) (*Subscriber, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	if slot < 0 || slot >= len(s.Readers) {
+		return nil, fmt.Errorf("channel %s: reader %d of %d", s.Name, slot, len(s.Readers))
+	}
+	in, err := t.Inlet(s, slot)
+	if err != nil {
+		return nil, fmt.Errorf("channel %s: subscribe: %w", s.Name, err)
+	}
+	r := &Subscriber{
+		spec: s, in: in, ledger: in.Ledger(), slot: in.Ledger().Slot(slot),
+		raw: make([]Raw, s.Readers[slot].Hold),
+	}
+	base := r.ledger.Next().Load()
+	r.slot.Base().Store(base)
+	r.slot.Next().Store(base)
+	r.slot.Capacity().Store(uint64(s.Readers[slot].Buffer))
+	r.slot.State().Store(Attached)
+	return r, nil
+}
+
+// Spec is what the channel was made from.
+func (r *Subscriber) Spec() Spec { return r.spec }
+
+// Slot is the reader's part of the ledger.
+func (r *Subscriber) Slot() Slot { return r.slot }
+
+// Sample is a received frame, read-only shared memory, good until Release.
+type Sample struct {
+	Header  *Header
+	Payload []byte
+	from    *Subscriber
+	ticket  uint64
+}
+
+// Release gives the memory back, once.
+func (s Sample) Release() error {
+	if s.from == nil {
+		return ErrReleased
+	}
+	return s.from.in.Release(s.ticket)
+}
+
+// Receive waits for one frame; a frame with EndOfStream is the last.
+func (r *Subscriber) Receive(ctx context.Context) (Sample, error) {
+	var one [1]Sample
+	for {
+		if n, err := r.ReceiveBatch(ctx, one[:]); n == 1 || err != nil {
+			return one[0], err
+		}
+	}
+}
+
+// TryReceive is Receive without waiting; false if there is no frame.
+func (r *Subscriber) TryReceive() (Sample, bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var one [1]Sample
+	n, err := r.take(one[:])
+	return one[0], n == 1, err
+}
+
+// ReceiveBatch waits for at least one frame and returns those that are there,
+// at most len(into) and at most the reader's hold. With an error it may return
+// frames too: the error is about frames between them, which count as dropped.
+func (r *Subscriber) ReceiveBatch(ctx context.Context, into []Sample) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for range spins {
+		if n, err := r.take(into); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	defer r.slot.Waiting().Store(0)
+	for {
+		r.slot.Waiting().Store(1)
+		if n, err := r.take(into); n > 0 || err != nil {
+			return n, err
+		}
+		if err := r.in.Wait(ctx, checkEvery); err != nil {
+			return 0, fmt.Errorf("channel %s: receive: %w", r.spec.Name, err)
+		}
+	}
+}
+
+// take moves frames that have arrived into into and keeps the ledger.
+func (r *Subscriber) take(into []Sample) (int, error) {
+	if r.closed.Load() {
+		return 0, fmt.Errorf("channel %s: receive: %w", r.spec.Name, ErrClosed)
+	}
+	arrived, err := r.in.Receive(r.raw[:min(len(r.raw), len(into))])
+	if err != nil {
+		return 0, fmt.Errorf("channel %s: receive: %w", r.spec.Name, err)
+	}
+	if arrived == 0 {
+		return 0, nil
+	}
+	n, now := 0, Now()
+	for _, raw := range r.raw[:arrived] {
+		if raw.Header.Sequence < r.slot.Next().Load() {
+			_ = r.in.Release(raw.Ticket) // from before this reader joined
+			continue
+		}
+		bad := raw.Header.Check(len(raw.Payload))
+		r.count(raw, now, bad == nil)
+		if bad != nil {
+			_ = r.in.Release(raw.Ticket)
+			err = errors.Join(err, fmt.Errorf("channel %s: frame %d: %w", r.spec.Name, raw.Header.Sequence, bad))
+			continue
+		}
+		into[n] = Sample{Header: raw.Header, Payload: raw.Payload, from: r, ticket: raw.Ticket}
+		n++
+	}
+	if r.ledger.Starved().Load() != 0 {
+		if bad := r.in.Wake(); bad != nil {
+			err = errors.Join(err, fmt.Errorf("channel %s: wake writer: %w", r.spec.Name, bad))
+		}
+	}
+	return n, err
+}
+
+// count keeps the ledger for one frame: a gap in the sequence is what was
+// dropped, and so is a frame that is not good.
+func (r *Subscriber) count(raw Raw, now uint64, good bool) {
+	h, s := raw.Header, r.slot
+	lost := h.Sequence - s.Next().Load()
+	if !good {
+		lost++
+	}
+	if lost > 0 {
+		s.Dropped().Store(s.Dropped().Load() + lost)
+	}
+	s.Next().Store(h.Sequence + 1)
+	if !good || h.Flags&EndOfStream != 0 {
+		return
+	}
+	s.Received().Store(s.Received().Load() + 1)
+	s.Bytes().Store(s.Bytes().Load() + uint64(len(raw.Payload)))
+	if now > h.Sent {
+		s.CountLatency(now - h.Sent)
+	}
+}
+
+// WriterAlive says whether a process holds the writer's lock.
+func (r *Subscriber) WriterAlive() bool { return r.in.WriterAlive() }
+
+// Close ends the subscriber; safe twice and during calls of other goroutines.
+// Samples that are out stay good until they are released.
+func (r *Subscriber) Close() error {
+	if r.closed.Swap(true) {
+		return nil
+	}
+	r.slot.State().Store(Detached)
+	if r.ledger.Starved().Load() != 0 {
+		_ = r.in.Wake()
+	}
+	return r.in.Close()
+}
