@@ -1,0 +1,123 @@
+package channel
+
+import "strings"
+
+// WiringVersion is the version of the JSON that a container gets.
+const WiringVersion = 1
+
+// Node is one node's ends of the graph. A container gets it as JSON in the
+// environment variable EnvNode, a built-in node gets the value. Channel names
+// hold SessionMark: a container serves several sessions, and nothing that
+// changes from run to run may stand in its configuration.
+type Node struct {
+	Version   int      `json:"version"`
+	Project   string   `json:"project"`
+	Domain    Domain   `json:"domain"`
+	ID        string   `json:"id"`
+	Type      string   `json:"type"`
+	Streaming bool     `json:"is_streaming"`
+	Inputs    []Input  `json:"inputs"`
+	Outputs   []Output `json:"outputs"`
+	Control   *Spec    `json:"control,omitempty"` // containers only
+	Status    *Spec    `json:"status,omitempty"`
+}
+
+// Input is one connection that enters the node.
+type Input struct {
+	Port       string `json:"port"`
+	Kind       string `json:"kind,omitempty"` // empty: any
+	Source     string `json:"source"`
+	SourcePort string `json:"source_port"`
+	Feedback   bool   `json:"feedback,omitempty"` // end of stream does not wait for it
+	Slot       int    `json:"slot"`               // of this reader in Channel.Readers
+	Channel    Spec   `json:"channel"`
+}
+
+// Output is one port, with a channel for the readers that block and one for
+// those that drop; none if nothing reads the port.
+type Output struct {
+	Port     string `json:"port"`
+	Kind     string `json:"kind,omitempty"`
+	MaxFrame int    `json:"max_frame"`
+	Channels []Spec `json:"channels"`
+}
+
+// The environment of a container node.
+const (
+	EnvNode   = "MEDIANODE_NODE"   // Node as JSON
+	EnvParams = "MEDIANODE_PARAMS" // params as JSON with Python's NaN and Infinity
+)
+
+// SessionMark stands for the session's name in the channel names of a plan.
+const SessionMark = "{session}"
+
+// For is the spec of one session's channel.
+func (s Spec) For(session string) Spec {
+	s.Name = strings.ReplaceAll(s.Name, SessionMark, session)
+	return s
+}
+
+// ControlSpec is the channel by which the runtime commands a container node.
+func ControlSpec(node string) Spec {
+	return Spec{Name: ControlName(node), MaxFrame: 64 << 10, Loans: 1,
+		Readers: []Reader{{Node: node, Port: "control", Buffer: 16, Hold: 1}}}
+}
+
+// StatusSpec is the channel by which a container node answers.
+func StatusSpec(node string) Spec {
+	return Spec{Name: StatusName(node), MaxFrame: 64 << 10, Loans: 1,
+		Readers: []Reader{{Node: "runtime", Port: "status", Buffer: 16, Hold: 1}}}
+}
+
+// Command is a message on a control channel, as JSON in a Control frame.
+type Command struct {
+	Command string `json:"command"` // open, start, stop, exit
+	Session string `json:"session,omitempty"`
+}
+
+// The commands. A container node opens a session's channels and calls the
+// node's open on CommandOpen; a node without inputs produces from CommandStart;
+// CommandStop ends producing, what is in flight drains; CommandExit ends the
+// process.
+const (
+	CommandOpen  = "open"
+	CommandStart = "start"
+	CommandStop  = "stop"
+	CommandExit  = "exit"
+)
+
+// Status is a message on a status channel, as JSON in a Control frame.
+type Status struct {
+	Event   string `json:"event"`
+	Session string `json:"session,omitempty"`
+
+	// EventHello: versions of what runs in the container.
+	SDK      string `json:"sdk,omitempty"`
+	Iceoryx2 string `json:"iceoryx2,omitempty"`
+	Python   string `json:"python,omitempty"`
+
+	// EventError.
+	Phase     string  `json:"phase,omitempty"` // import, load, open, process, produce, close
+	Message   string  `json:"message,omitempty"`
+	Traceback string  `json:"traceback,omitempty"`
+	Port      string  `json:"port,omitempty"`
+	Sequence  *uint64 `json:"sequence,omitempty"` // of the frame in process
+
+	// EventClosed: frames sent to ports that nothing reads.
+	Unread map[string]uint64 `json:"unread,omitempty"`
+
+	// EventBye: what the process used.
+	CPU        float64 `json:"cpu_s,omitempty"`       // seconds, user and system
+	MemoryPeak uint64  `json:"memory_peak,omitempty"` // bytes, of the container's memory cgroup where readable
+	RSSPeak    uint64  `json:"rss_peak,omitempty"`    // bytes, of the process
+}
+
+// The events, in the order in which a node that fares well sends them.
+const (
+	EventHello  = "hello"  // the process runs, its module is not imported yet
+	EventLoaded = "loaded" // load has returned
+	EventReady  = "ready"  // the session's channels are open and open has returned
+	EventError  = "error"
+	EventClosed = "closed" // the session's last frame is sent
+	EventBye    = "bye"
+)
