@@ -1,0 +1,37 @@
+package pipeline
+
+// Builtin is what Parse must know of a node that the runtime runs itself.
+type Builtin struct {
+	Name            string
+	Inputs, Outputs []BuiltinPort
+	Params          []ParamSpec
+}
+
+// BuiltinPort is one port of a built-in; an empty Kind means any.
+type BuiltinPort struct{ Name, Kind string }
+
+// ParamType says which scalar a parameter of a built-in takes.
+type ParamType string
+
+// The types of parameters. A path is a string that must stay inside the
+// project; ParamAny takes whatever YAML can say.
+const (
+	ParamString  ParamType = "string"
+	ParamPath    ParamType = "path"
+	ParamNumber  ParamType = "number"
+	ParamInteger ParamType = "integer"
+	ParamBool    ParamType = "bool"
+	ParamAny     ParamType = "any"
+)
+
+// ParamSpec is one parameter of a built-in. A Default of nil leaves the
+// parameter out of Params.Values; Choices, if any, are the only strings allowed;
+// Min and Max, if not nil, bound a number.
+type ParamSpec struct {
+	Name     string
+	Type     ParamType
+	Required bool
+	Default  any
+	Choices  []string
+	Min, Max *float64
+}
