@@ -47,8 +47,8 @@ func LedgerName(channel string) string { return "medianode_ledger_" + channel }
 // Domain keeps the projects of one machine apart: iceoryx2 isolates by these
 // two strings alone.
 type Domain struct {
-	Root   string // iceoryx2's root path, the same string in every process
-	Prefix string // of every iceoryx2 file name
+	Root   string `json:"root"`   // iceoryx2's root path, the same string in every process
+	Prefix string `json:"prefix"` // of every iceoryx2 file name
 }
 
 // NewDomain derives the domain of a project. The strings are short because a

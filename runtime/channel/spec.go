@@ -19,6 +19,22 @@ func (p Policy) String() string {
 	return "block"
 }
 
+// MarshalText writes the policy as String does.
+func (p Policy) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (p *Policy) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "block":
+		*p = Block
+	case "drop_oldest":
+		*p = DropOldest
+	default:
+		return fmt.Errorf("policy %q: want block or drop_oldest", text)
+	}
+	return nil
+}
+
 // Reader is one planned reader of a channel; its index in Spec.Readers is its
 // slot in the ledger.
 type Reader struct {
