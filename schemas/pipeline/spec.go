@@ -6,7 +6,7 @@ package pipeline
 
 // Bounds and defaults of the language.
 const (
-	DefaultPort           = "output"
+	DefaultOutput         = "output"
 	DefaultInput          = "input"
 	DefaultMaxFrame       = 1 << 20
 	DefaultBuffer         = 8

@@ -1,0 +1,231 @@
+package pipeline
+
+import (
+	"slices"
+	"strings"
+)
+
+func pythonVersions() []string { return []string{"3.9", "3.10", "3.11", "3.12", "3.13"} }
+
+// dockerMoved holds the origin's names, and those of compose, that have another
+// name or no place here.
+func dockerMoved() moved {
+	const own = "remove it: the container's security is not a matter of the pipeline"
+	const shm = "remove it: shared memory is computed from max_frame, buffer and sessions"
+	m := moved{
+		"memory_mb": "resource_limits.memory_mb", "cpu_cores": "resource_limits.cpu_cores",
+		"cpus": "resource_limits.cpu_cores", "memory": "resource_limits.memory_mb", "mem_limit": "resource_limits.memory_mb",
+		"pids": "resource_limits.pids", "pids_limit": "resource_limits.pids",
+		"system_packages": "=system_dependencies", "apt_packages": "=system_dependencies", "apt": "=system_dependencies",
+		"requirements": "=python_packages", "pip_packages": "=python_packages", "packages": "=python_packages", "pip": "=python_packages",
+		"python": "=python_version", "environment": "=env", "env_vars": "=env", "mounts": "=volumes", "gpus": "=gpu_devices",
+		"limits": "=resource_limits", "resources": "=resource_limits", "context": "=source", "build": "=source",
+		"restart_policy": "=restart", "entrypoint": "=command", "network_mode": "=network", "base": "=base_image",
+		"shm_size_mb": shm, "shm_size": shm,
+		"env_file": "name the variables in env_from",
+		"ports":    "remove it: frames do not travel over the network", "user": "remove it: containers run as the caller",
+		"dockerfile": "remove it: Dockerfiles are generated; use base_image",
+	}
+	for _, k := range []string{
+		"privileged", "cap_add", "cap_drop", "devices", "security_opt", "security", "security_preset", "pid", "ipc", "userns",
+		"userns_mode", "sysctls", "cgroup_parent", "extra_hosts",
+	} {
+		m[k] = own
+	}
+	return m
+}
+
+func (p *parser) docker(parent *fields, v *node, n *Node) *Docker {
+	d := &Docker{Pos: parent.pairs["docker"].at}
+	f, ok := p.open(v, parent.sub("docker"), d.Pos, []string{
+		"python_version", "python_packages", "wheels", "system_dependencies", "build_dependencies", "source",
+		"base_image", "image", "command", "env", "env_from", "volumes", "resource_limits", "gpu_devices", "network", "restart",
+	}, dockerMoved())
+	if !ok {
+		return d
+	}
+	d.PythonVersion = f.word("python_version", DefaultPythonVersion, pythonVersions()...)
+	d.PythonPackages = f.texts("python_packages", checkRequirement, distribution)
+	d.Wheels = f.texts("wheels", checkWheel, itself)
+	d.SystemDependencies = f.texts("system_dependencies", checkDebian, debianName)
+	d.BuildDependencies = f.texts("build_dependencies", checkDebian, debianName)
+	d.Source = f.text("source", "", checkHostPath)
+	d.BaseImage = f.text("base_image", "", checkImage)
+	d.Image = f.text("image", "", checkImage)
+	d.Command = f.texts("command", optionalLine, nil)
+	d.Env, d.EnvFrom = f.env(), f.texts("env_from", checkEnvName, itself)
+	f.envTwice(d)
+	d.Volumes = f.volumes()
+	d.Limits = f.limits()
+	d.GPUDevices = f.gpus()
+	d.Network = f.word("network", "none", "none", "bridge")
+	d.Restart = f.restart()
+	if n.Module != "" && !d.Image.Set {
+		f.require("source", "the directory with "+moduleFile(n.Module)+", such as source: ./nodes/"+printable(cut(n.ID.V)))
+	}
+	f.notYet(d)
+	return d
+}
+
+// notYet answers for keys that would otherwise be read and do nothing.
+func (f *fields) notYet(d *Docker) {
+	const remove = "remove the key"
+	if d.Image.Set {
+		f.later(d.Image.Pos, "image", "use base_image and source", "a finished image")
+	}
+	if f.get("command") != nil && !d.Image.Set {
+		f.fail(f.pairs["command"].at, f.sub("command"), remove, "command is for image only")
+	}
+	if len(d.GPUDevices) > 0 {
+		f.later(f.pairs["gpu_devices"].at, "gpu_devices", remove, "GPUs")
+	}
+	if len(d.Wheels) > 0 {
+		f.later(f.pairs["wheels"].at, "wheels", "name packages in python_packages", "wheel files")
+	}
+}
+
+func checkWheel(s string) (string, string) {
+	if bad, hint := checkHostPath(s); bad != "" {
+		return bad, hint
+	}
+	if !strings.HasSuffix(s, ".whl") {
+		return "is not a wheel", "such as ./wheels/tool-1.0-py3-none-any.whl"
+	}
+	return "", ""
+}
+
+func (f *fields) gpus() []Value[string] {
+	if n := f.get("gpu_devices"); n != nil && n.kind == scalar && n.text == "all" {
+		return []Value[string]{{n.text, n.pos, true}}
+	}
+	return f.texts("gpu_devices", checkGPU, itself)
+}
+
+// env takes any scalar as it is written: 010 is the text 010.
+func (f *fields) env() []EnvVar {
+	v := f.get("env")
+	if v == nil {
+		return nil
+	}
+	if v.kind != mapping {
+		f.mismatch(v, f.sub("env"), "a mapping", "write NAME: value on each line")
+		return nil
+	}
+	out := make([]EnvVar, 0, len(v.pairs))
+	for _, kv := range v.pairs {
+		path := joinPath(f.sub("env"), kv.key)
+		if problem, hint := checkEnvName(kv.key); problem != "" {
+			f.fail(kv.at, path, hint, "%s %s", quote(kv.key), problem)
+		}
+		switch {
+		case kv.value.kind == scalar && kv.value.null():
+			f.fail(kv.value.pos, path, `write "" for an empty value, or list the name in env_from`, "must be text, not null")
+			continue
+		case kv.value.kind != scalar:
+			f.mismatch(kv.value, path, "text", "")
+			continue
+		}
+		f.check(kv.value, path, freeText)
+		out = append(out, EnvVar{
+			Name:  Value[string]{kv.key, kv.at, true},
+			Value: Value[string]{kv.value.text, kv.value.pos, true},
+		})
+	}
+	return out
+}
+
+func (f *fields) envTwice(d *Docker) {
+	for i, from := range d.EnvFrom {
+		at := slices.IndexFunc(d.Env, func(e EnvVar) bool { return e.Name.V == from.V })
+		if at >= 0 {
+			pos := d.Env[at].Name.Pos
+			f.fail(from.Pos, joinIndex(f.sub("env_from"), i), "keep one of the two",
+				"%s is already in env at %d:%d", quote(from.V), pos.Line, pos.Col)
+		}
+	}
+}
+
+func (f *fields) volumes() []Volume {
+	var out []Volume
+	first := map[string]Pos{}
+	for i, item := range f.items("volumes") {
+		path := joinIndex(f.sub("volumes"), i)
+		if item.kind == scalar && !item.null() {
+			f.mismatch(item, path, "a mapping", "write {host_path: ./data, container_path: /data}")
+			continue
+		}
+		g, ok := f.open(item, path, item.pos, []string{"host_path", "container_path", "read_only"}, moved{
+			"host": "=host_path", "source": "=host_path", "container": "=container_path", "target": "=container_path",
+			"readonly": "=read_only", "ro": "=read_only", "type": "remove it: every volume is a bind mount",
+		})
+		if !ok {
+			continue
+		}
+		g.require("host_path", "a path inside the project, such as ./data")
+		g.require("container_path", "an absolute path, such as /data")
+		v := Volume{Pos: item.pos}
+		v.HostPath = g.text("host_path", "", checkHostPath)
+		v.ContainerPath = g.text("container_path", "", checkContainerPath)
+		v.ReadOnly = g.boolean("read_only", true)
+		if before, dup := first[v.ContainerPath.V]; dup && v.ContainerPath.Set {
+			f.fail(v.ContainerPath.Pos, path+".container_path", "", "%s is already mounted at %d:%d",
+				quote(v.ContainerPath.V), before.Line, before.Col)
+		} else {
+			first[v.ContainerPath.V] = v.ContainerPath.Pos
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func (f *fields) limits() Limits {
+	v := f.get("resource_limits")
+	at := f.at
+	if v != nil {
+		at = f.pairs["resource_limits"].at
+	} else {
+		v = &node{kind: mapping}
+	}
+	l := Limits{Pos: at}
+	g, ok := f.open(v, f.sub("resource_limits"), at, []string{"memory_mb", "cpu_cores", "pids"}, moved{
+		"cpus": "=cpu_cores", "cpu": "=cpu_cores", "memory": "memory_mb, in MiB: memory_mb: 512", "mem_limit": "memory_mb, in MiB: memory_mb: 512",
+		"shm_size_mb": "remove it: shared memory is computed from max_frame, buffer and sessions",
+	})
+	if !ok {
+		return l
+	}
+	l.MemoryMB = g.integer("memory_mb", 0, 128, 1<<24)
+	l.CPUCores = g.number("cpu_cores", 0.1, 1024)
+	l.Pids = g.integer("pids", 0, 16, 1<<22)
+	return l
+}
+
+func (f *fields) restart() Restart {
+	r := Restart{Pos: f.at, Policy: Value[string]{V: "no", Pos: f.at}}
+	v := f.get("restart")
+	if v == nil {
+		return r
+	}
+	if v.kind == scalar && !v.null() {
+		f.mismatch(v, f.sub("restart"), "a mapping", "write restart: {policy: no}")
+		return r
+	}
+	r.Pos = f.pairs["restart"].at
+	g, ok := f.open(v, f.sub("restart"), r.Pos, []string{"policy", "max_attempts", "window_s"}, nil)
+	if !ok {
+		return r
+	}
+	r.Policy = g.word("policy", "no", "no", "on-failure", "always")
+	r.MaxAttempts = g.integer("max_attempts", 0, 1, maxCount)
+	r.WindowS = g.integer("window_s", 0, 1, maxMillis/1000)
+	if r.Policy.V != "no" {
+		g.later(r.Policy.Pos, "policy", "write policy: no or remove restart", "restart "+r.Policy.V)
+		return r
+	}
+	for _, key := range []string{"max_attempts", "window_s"} {
+		if kv, set := g.pairs[key]; set {
+			g.fail(kv.at, g.sub(key), "remove the key", "has no effect with policy no")
+		}
+	}
+	return r
+}

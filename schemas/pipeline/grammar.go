@@ -1,0 +1,162 @@
+package pipeline
+
+import (
+	"path"
+	"regexp"
+	"strings"
+	"sync"
+	"unicode"
+)
+
+// pattern compiles on first use: the plugin starts at every docker --help, long
+// before it needs a grammar.
+func pattern(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:` + expr + `)$`) })
+}
+
+const (
+	envName   = `[A-Za-z_][A-Za-z0-9_]*`
+	pyName    = `[A-Za-z_][A-Za-z0-9_]*`
+	host      = `(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?`
+	component = `[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*`
+	reference = `(?:` + host + `/)?` + component + `(?:/` + component + `)*` +
+		`(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*(?:[+._-][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?`
+)
+
+var (
+	idPattern     = pattern(`[A-Za-z][A-Za-z0-9_-]{0,62}`)
+	envPattern    = pattern(envName)
+	classPattern  = pattern(pyName + `(?:\.` + pyName + `)*:` + pyName)
+	debianPattern = pattern(`[a-z0-9][a-z0-9+.-]*[a-z0-9+](?:=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?`)
+	imagePattern  = pattern(reference)
+	gpuPattern    = pattern(`[0-9]{1,3}|GPU-[0-9a-fA-F-]{1,64}|MIG-[0-9a-zA-Z/-]{1,64}`)
+)
+
+const maxText = 4096
+
+// oneLine is what every short text must be, whatever its grammar: control
+// characters and line ends are how text leaves the place it was put in.
+func oneLine(s string) (string, string) {
+	switch {
+	case s == "":
+		return "must not be empty", ""
+	case len(s) > maxText:
+		return "is too long", ""
+	case strings.IndexFunc(s, unicode.IsControl) >= 0:
+		return "must be one line without control characters", ""
+	}
+	return "", ""
+}
+
+// freeText may hold line ends and tabs, and be empty.
+func freeText(s string) (string, string) {
+	if strings.IndexFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) >= 0 {
+		return "must not hold control characters", ""
+	}
+	return "", ""
+}
+
+func optionalLine(s string) (string, string) {
+	if s == "" {
+		return "", ""
+	}
+	return oneLine(s)
+}
+
+func matches(p func() *regexp.Regexp, problem, hint string) checker {
+	return func(s string) (string, string) {
+		if bad, h := oneLine(s); bad != "" {
+			return bad, h
+		}
+		if !p().MatchString(s) {
+			return problem, hint
+		}
+		return "", ""
+	}
+}
+
+func checkID(s string) (string, string) {
+	return matches(idPattern, "is not an id", "a letter, then up to 62 letters, digits, - or _")(s)
+}
+
+func checkEnvName(s string) (string, string) {
+	return matches(envPattern, "is not the name of an environment variable", "letters, digits and _, not a digit first")(s)
+}
+
+func checkDebian(s string) (string, string) {
+	return matches(debianPattern, "is not a Debian package", "a name such as libsndfile1, or name=version")(s)
+}
+
+func checkGPU(s string) (string, string) {
+	return matches(gpuPattern, "is not a GPU", "an index, a GPU- or MIG- id, or all")(s)
+}
+
+func checkImage(s string) (string, string) {
+	hint := "such as python:3.11-slim or registry.example/team/base:1"
+	if strings.ToLower(s) != s && imagePattern().MatchString(strings.ToLower(s)) {
+		hint = "repository names are lower case"
+	}
+	return matches(imagePattern, "is not an image reference", hint)(s)
+}
+
+// debianName is what must not be listed twice.
+func debianName(s string) string {
+	name, _, _ := strings.Cut(s, "=")
+	return name
+}
+
+// checkHostPath keeps a path inside the project as far as its text can tell.
+func checkHostPath(s string) (string, string) {
+	if bad, hint := oneLine(s); bad != "" {
+		return bad, hint
+	}
+	inside := "a path inside the directory of the pipeline file, such as ./data"
+	switch {
+	case path.Base(s) == "docker.sock" || path.Base(s) == "containerd.sock":
+		return "is the engine's socket, which no node may have", ""
+	case strings.Contains(s, `\`):
+		return "must be written with /", ""
+	case path.IsAbs(s):
+		return "must not be absolute", inside
+	case strings.HasPrefix(s, "~"):
+		return "must not begin with ~", inside
+	case len(s) > 1 && s[1] == ':':
+		return "must not name a drive", inside
+	}
+	for part := range strings.SplitSeq(s, "/") {
+		if part == ".." {
+			return "must not hold ..", inside
+		}
+	}
+	return "", ""
+}
+
+// checkContainerPath wants an absolute, clean path outside what the container
+// itself is made of.
+func checkContainerPath(s string) (string, string) {
+	if bad, hint := oneLine(s); bad != "" {
+		return bad, hint
+	}
+	if !path.IsAbs(s) {
+		return "must be absolute", "such as /data"
+	}
+	if path.Clean(s) != s {
+		return "is not a clean path", "write " + printable(cut(path.Clean(s)))
+	}
+	if strings.ContainsAny(s, `\:`) {
+		return `must not hold \ or :`, ""
+	}
+	for _, own := range []string{"/proc", "/sys", "/dev", "/opt/venv", "/tmp/iceoryx2", "/etc/iceoryx2"} {
+		if s == own || strings.HasPrefix(s, own+"/") {
+			return "belongs to the container itself", "such as /data"
+		}
+	}
+	switch s {
+	case "/", "/tmp", "/opt", "/etc", "/usr", "/bin", "/lib", "/lib64", "/sbin", "/var", "/run":
+		return "would hide part of the image", "mount below it, such as /data"
+	}
+	if strings.HasPrefix(s, "/tmp/mn-") || path.Base(s) == "docker.sock" {
+		return "belongs to the container itself", "such as /data"
+	}
+	return "", ""
+}

@@ -1,0 +1,160 @@
+package pipeline
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Bounds on a file. What they keep out is text that costs far more to read than
+// to write; none is near what a pipeline needs.
+const (
+	maxBytes      = 1 << 20
+	maxDepth      = 64
+	maxIndicators = 50_000 // places where YAML may begin a token
+	maxExpanded   = 10_000 // values that aliases and merge keys bring in
+)
+
+// source is the text of one file on its way to a tree.
+type source struct {
+	file     string
+	diags    Diagnostics
+	expanded int
+	active   map[*yaml.Node]bool // anchors being expanded now
+}
+
+func (s *source) report(sev Severity, at Pos, path, hint, format string, args ...any) {
+	if at.Line < 1 {
+		at = Pos{1, 1}
+	}
+	s.diags = append(s.diags, &Diagnostic{
+		File: s.file, Pos: at, Path: path, Message: fmt.Sprintf(format, args...), Hint: hint, Severity: sev,
+	})
+}
+
+func (s *source) fail(at Pos, path, hint, format string, args ...any) {
+	s.report(Error, at, path, hint, format, args...)
+}
+
+// load returns the root of the file's only document, or nil after a report.
+func (s *source) load(src []byte) *node {
+	if !s.readable(src) {
+		return nil
+	}
+	loader, err := yaml.NewLoader(bytes.NewReader(bytes.TrimPrefix(src, []byte("\ufeff"))))
+	if err != nil {
+		s.fail(Pos{1, 1}, "", "", "%s", printable(err.Error()))
+		return nil
+	}
+	var doc, second yaml.Node
+	switch err := loader.Load(&doc); {
+	case errors.Is(err, io.EOF):
+		s.fail(Pos{1, 1}, "", "a pipeline begins with version: v1", "the file is empty")
+		return nil
+	case err != nil:
+		s.syntax(err)
+		return nil
+	}
+	switch err := loader.Load(&second); {
+	case err == nil:
+		s.fail(place(&second), "", "put each pipeline in a file of its own", "only one document may be in a file")
+		return nil
+	case !errors.Is(err, io.EOF):
+		s.syntax(err)
+		return nil
+	}
+	if len(doc.Content) != 1 {
+		s.fail(Pos{1, 1}, "", "", "the file is empty")
+		return nil
+	}
+	root := s.build(doc.Content[0], 1, false)
+	if s.stop() || root.kind == broken {
+		return nil
+	}
+	return root
+}
+
+// readable refuses what the YAML reader would take too long for, or would
+// refuse without a position.
+func (s *source) readable(src []byte) bool {
+	if len(src) > maxBytes {
+		s.fail(Pos{1, 1}, "", "keep data in files of their own", "the file has %d bytes, more than 1 MiB", len(src))
+		return false
+	}
+	at, indicators := Pos{1, 1}, 0
+	for i := 0; i < len(src); {
+		r, size := utf8.DecodeRune(src[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			s.fail(at, "", "save the file as UTF-8", "this byte is not UTF-8")
+			return false
+		case i > 0 && forbidden(r):
+			s.fail(at, "", `write it as an escape in double quotes, "\u`+fmt.Sprintf("%04x", r)+`"`,
+				"the control character U+%04X may not stand in the file", r)
+			return false
+		case i == 0 && r == 0xFEFF:
+			i += size
+			continue
+		case r < utf8.RuneSelf && strings.IndexByte(",\n\r:-?&*!|>[]{}'\"", byte(r)) >= 0:
+			indicators++
+		}
+		i += size
+		at.Col++
+		if r == '\n' || r == '\r' && !bytes.HasPrefix(src[i:], []byte("\n")) {
+			at = Pos{at.Line + 1, 1}
+		}
+	}
+	if indicators > maxIndicators {
+		s.fail(Pos{1, 1}, "", "keep data in files of their own", "the file holds too many values (more than about %d)", maxIndicators)
+		return false
+	}
+	return true
+}
+
+// forbidden lists what YAML does not print and what its reader takes for a line
+// break although YAML 1.2 does not, which would shift every position.
+func forbidden(r rune) bool {
+	switch r {
+	case '\t', '\n', '\r':
+		return false
+	case 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF:
+		return true
+	}
+	return unicode.IsControl(r)
+}
+
+func (s *source) syntax(err error) {
+	var le *yaml.LoadError
+	if !errors.As(err, &le) {
+		s.fail(Pos{1, 1}, "", "", "not YAML: %s", printable(err.Error()))
+		return
+	}
+	at := Pos{le.Mark.Line, le.Mark.Column}
+	if at.Line < 1 {
+		at = Pos{le.ContextMark.Line, le.ContextMark.Column}
+	}
+	at.Col = max(1, at.Col)
+	s.fail(at, "", syntaxHint(le.Message), "not YAML: %s", printable(le.Message))
+}
+
+func syntaxHint(message string) string {
+	switch {
+	case strings.Contains(message, "cannot start any token"):
+		return "indent with spaces; quote a value that begins with @, ` or %"
+	case strings.Contains(message, "mapping values are not allowed"):
+		return `quote a value that holds ": "`
+	case strings.Contains(message, "did not find expected key"):
+		return "check the indentation of this line"
+	case strings.Contains(message, "unknown anchor"):
+		return "quote a value that begins with *"
+	}
+	return ""
+}
+
+func place(y *yaml.Node) Pos { return Pos{max(1, y.Line), max(1, y.Column)} }

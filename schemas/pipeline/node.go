@@ -1,0 +1,226 @@
+package pipeline
+
+import (
+	"slices"
+	"strings"
+)
+
+func frameKinds() []string {
+	return []string{KindAny, "audio", "bytes", "json", "tensor", "text", "video"}
+}
+
+func (p *parser) node(item *node, path string) *Node {
+	f, ok := p.open(item, path, item.pos, []string{
+		"id", "node_type", "is_streaming", "params", "inputs", "outputs",
+		"timeout_ms", "start_timeout_ms", "on_crash", "docker",
+	}, moved{
+		"type": "=node_type", "name": "=id", "config": "=params", "parameters": "=params",
+		"python_version": "docker.python_version", "python_packages": "docker.python_packages",
+		"image": "docker.image", "source": "docker.source", "docker_config": "=docker", "container": "=docker",
+		"executor":     "remove it: a node with docker: runs in a container",
+		"runtime":      "remove it: a node with docker: runs in a container",
+		"runtime_hint": "remove it: a node with docker: runs in a container",
+		"capabilities": "see docker.resource_limits and docker.gpu_devices",
+	})
+	if !ok {
+		return nil
+	}
+	f.require("id", "give the node an id, such as id: asr")
+	f.require("node_type", "name a built-in, or module:Class of docker.source")
+	n := &Node{Pos: item.pos}
+	n.ID = f.text("id", "", checkID)
+	n.Type = f.text("node_type", "", oneLine)
+	n.IsStreaming = f.boolean("is_streaming", true)
+	n.TimeoutMS = f.integer("timeout_ms", 0, 1, maxMillis)
+	if n.TimeoutMS.Set {
+		f.later(n.TimeoutMS.Pos, "timeout_ms", "remove the key", "a limit on the time a frame takes")
+	}
+	n.StartTimeoutMS = f.integer("start_timeout_ms", DefaultStartTimeoutMS, 1, maxMillis)
+	n.OnCrash = f.word("on_crash", "drop", "drop", "retry")
+	if n.OnCrash.V == "retry" {
+		f.later(n.OnCrash.Pos, "on_crash", "write on_crash: drop or remove the key", "retry")
+	}
+	b := p.nodeType(f, n)
+	p.params(f, n, b)
+	n.Inputs = p.ports(f, n, b, "inputs")
+	n.Outputs = p.ports(f, n, b, "outputs")
+	p.place(f, n, b)
+	return n
+}
+
+// nodeType sets Module and Class, or returns the built-in.
+func (p *parser) nodeType(f *fields, n *Node) *Builtin {
+	t := n.Type.V
+	if b := p.builtins[t]; b != nil || !n.Type.Set || t == "" {
+		return b
+	}
+	if !strings.Contains(t, ":") {
+		hint := didYouMean(t, sortedKeys(p.builtins))
+		if nearest(t, sortedKeys(p.builtins)) == "" && f.get("docker") != nil {
+			hint = "write module:Class, such as " + printable(cut(strings.ToLower(t))) + ":" + printable(cut(t))
+		}
+		f.fail(n.Type.Pos, f.sub("node_type"), hint, "no built-in node is called %s", quote(t))
+		return nil
+	}
+	if !classPattern().MatchString(t) {
+		f.fail(n.Type.Pos, f.sub("node_type"), "such as asr:Recognizer", "%s is not module:Class", quote(t))
+		return nil
+	}
+	n.Module, n.Class, _ = strings.Cut(t, ":")
+	return nil
+}
+
+// place reads docker: and holds it against the type: a built-in runs in the
+// runtime, a class in a container.
+func (p *parser) place(f *fields, n *Node, b *Builtin) {
+	d := f.get("docker")
+	switch {
+	case d != nil && b != nil:
+		f.fail(f.pairs["docker"].at, f.sub("docker"), "remove docker:, or name a module:Class",
+			"%s is built in and runs in no container", b.Name)
+	case d != nil:
+		n.Docker = p.docker(f, d, n)
+	case n.Module != "" && !f.slips["docker"]:
+		f.fail(f.at, f.path, "add docker: {source: DIRECTORY} with "+moduleFile(n.Module)+" in it",
+			"missing docker: %s runs in a container", quote(n.Type.V))
+	}
+}
+
+func moduleFile(module string) string { return strings.ReplaceAll(cut(module), ".", "/") + ".py" }
+
+// params keeps the free mapping; those of a built-in are checked.
+func (p *parser) params(f *fields, n *Node, b *Builtin) {
+	n.Params = Params{Values: map[string]any{}, At: map[string]Pos{}}
+	v := f.get("params")
+	if v != nil && v.kind != mapping {
+		f.mismatch(v, f.sub("params"), "a mapping", "write params: {} or remove the key")
+		return
+	}
+	if b != nil {
+		if v == nil {
+			v = &node{kind: mapping, pos: f.at}
+		}
+		p.builtinParams(f, v, n, b)
+		return
+	}
+	if v == nil {
+		return
+	}
+	for _, kv := range v.pairs {
+		n.Params.Values[kv.key], n.Params.At[kv.key] = plain(kv.value), kv.at
+	}
+}
+
+// plain is a tree as Go values, types kept.
+func plain(n *node) any {
+	switch n.kind {
+	case sequence:
+		out := make([]any, len(n.items))
+		for i, item := range n.items {
+			out[i] = plain(item)
+		}
+		return out
+	case mapping:
+		out := make(map[string]any, len(n.pairs))
+		for _, kv := range n.pairs {
+			out[kv.key] = plain(kv.value)
+		}
+		return out
+	case broken:
+		return nil
+	}
+	v, _ := n.value()
+	return v
+}
+
+// ports reads inputs or outputs. What is declared is all there is; a class that
+// declares nothing has the default port, a built-in its own.
+func (p *parser) ports(f *fields, n *Node, b *Builtin, key string) map[string]*Port {
+	ports := defaultPorts(n, b, key)
+	v := f.get(key)
+	if v == nil {
+		return ports
+	}
+	if v.kind != mapping {
+		hint := "write PORT: {} for each port"
+		if v.null() {
+			hint = "write {} or remove the key"
+		}
+		f.mismatch(v, f.sub(key), "a mapping", hint)
+		return ports
+	}
+	declared := map[string]*Port{}
+	for _, kv := range v.pairs {
+		port := p.port(f.sub(key), key, kv, ports[kv.key])
+		if b != nil && ports[kv.key] == nil {
+			f.fail(kv.at, joinPath(f.sub(key), kv.key), didYouMean(kv.key, sortedKeys(ports)),
+				"%s has no %s %s", b.Name, strings.TrimSuffix(key, "s"), quote(kv.key))
+			continue
+		}
+		declared[kv.key] = port
+	}
+	if b == nil {
+		return declared
+	}
+	for name, port := range ports {
+		if declared[name] == nil {
+			declared[name] = port
+		}
+	}
+	return declared
+}
+
+func defaultPorts(n *Node, b *Builtin, key string) map[string]*Port {
+	list := []BuiltinPort{{Name: strings.TrimSuffix(key, "s")}}
+	frame := int64(DefaultMaxFrame)
+	if b != nil {
+		frame = 0
+		if list = b.Inputs; key == "outputs" {
+			list = b.Outputs
+		}
+	}
+	if key == "inputs" {
+		frame = 0
+	}
+	ports := make(map[string]*Port, len(list))
+	for _, bp := range list {
+		k := bp.Kind
+		if k == "" {
+			k = KindAny
+		}
+		ports[bp.Name] = &Port{
+			Pos: n.Pos, Name: bp.Name,
+			Kind: Value[string]{V: k, Pos: n.Pos}, MaxFrame: Value[int64]{V: frame, Pos: n.Pos},
+		}
+	}
+	return ports
+}
+
+func (p *parser) port(path, key string, kv pair, base *Port) *Port {
+	path = joinPath(path, kv.key)
+	port := &Port{Pos: kv.at, Name: kv.key, Kind: Value[string]{V: KindAny, Pos: kv.at}}
+	known := []string{"kind"}
+	if key == "outputs" {
+		known = []string{"max_frame", "kind"}
+		port.MaxFrame = Value[int64]{V: DefaultMaxFrame, Pos: kv.at}
+	}
+	if base != nil {
+		port.Kind.V, port.MaxFrame.V = base.Kind.V, base.MaxFrame.V
+	}
+	if problem, hint := checkID(kv.key); problem != "" {
+		p.fail(kv.at, path, hint, "%s %s", quote(kv.key), strings.Replace(problem, "an id", "a port name", 1))
+	}
+	f, ok := p.open(kv.value, path, kv.at, known, moved{
+		"max_frame": "max_frame stands at the output of the other node", "type": "=kind", "size": "=max_frame", "buffer": "buffer stands at the connection",
+	})
+	if !ok {
+		return port
+	}
+	port.MaxFrame = f.size("max_frame", port.MaxFrame.V, maxFrame)
+	kind := f.word("kind", port.Kind.V, frameKinds()...)
+	if base != nil && base.Kind.V != KindAny && kind.Set && kind.V != base.Kind.V && slices.Contains(frameKinds(), kind.V) {
+		f.fail(kind.Pos, f.sub("kind"), "", "the kind of this port is %s", base.Kind.V)
+	}
+	port.Kind = kind
+	return port
+}

@@ -1,0 +1,115 @@
+package pipeline
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// shown is how much of a user's text a message repeats.
+const shown = 60
+
+// quote puts user text into a message: what is not printable, also a bidi
+// control or a terminal escape, appears as a Go escape.
+func quote(s string) string {
+	if utf8.RuneCountInString(s) > shown {
+		s = string([]rune(s)[:shown]) + "…"
+	}
+	return strconv.Quote(s)
+}
+
+// printable escapes only where it must, for text that reads better bare.
+func printable(s string) string {
+	for _, r := range s {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
+			return strings.Trim(strconv.Quote(s), `"`)
+		}
+	}
+	return s
+}
+
+// joinPath appends a mapping's key to a path.
+func joinPath(path, key string) string {
+	if !isWord(key) || len(key) > shown {
+		return path + "[" + quote(key) + "]"
+	}
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// joinIndex appends a list's index to a path.
+func joinIndex(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
+func isWord(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool {
+		return !isAlnum(r) && r != '_' && r != '-'
+	}) < 0
+}
+
+func isAlpha(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' }
+func isDigit(r rune) bool { return '0' <= r && r <= '9' }
+func isAlnum(r rune) bool { return isAlpha(r) || isDigit(r) }
+
+// list writes a, b or c.
+func list(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// nearest returns the known word that s is most likely a slip of, or "".
+func nearest(s string, known []string) string {
+	best, found := max(1, min(3, len(s)/3))+1, ""
+	if len(s) > shown {
+		return ""
+	}
+	low := strings.ToLower(strings.ReplaceAll(s, "-", "_"))
+	for _, k := range known {
+		d := distance(low, strings.ToLower(strings.ReplaceAll(k, "-", "_")))
+		if d < best {
+			best, found = d, k
+		}
+	}
+	return found
+}
+
+// didYouMean is the hint for a slip, else what could have been written.
+func didYouMean(s string, known []string) string {
+	if k := nearest(s, known); k != "" {
+		return "did you mean " + quote(k) + "?"
+	}
+	if len(known) == 0 || len(known) > 24 {
+		return ""
+	}
+	return "known: " + strings.Join(known, ", ")
+}
+
+// distance counts edits, with two swapped letters as one (optimal string
+// alignment): swaps are the most frequent slip of a keyboard.
+func distance(s, t string) int {
+	a, b := []rune(s), []rune(t)
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}
