@@ -1,0 +1,178 @@
+// Package runtime brings a pipeline's project up, supervises one session of it
+// and takes everything away again: containers, volumes, channels, files.
+//
+// It is told what to run by a Config and knows neither the pipeline language
+// nor how shared memory works: the engine and the transport come in as
+// interfaces.
+package runtime
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
+	"github.com/medianode/docker-medianode/runtime/node"
+)
+
+// Config is what Start needs to know. Project, Domain, Dir, Nodes and Open are
+// required; Engine and ComposeFile are if a node has a container.
+type Config struct {
+	Project string         // name of the compose project
+	Session string         // stands for channel.SessionMark in channel names; default "main"
+	Domain  channel.Domain // of the project, see channel.NewDomain
+	Dir     string         // the project's directory, see Directory; made here, with shm and iox inside
+	// UID and GID are those of the containers; the directory is theirs.
+	UID, GID int
+
+	ComposeFile string // what Up loads, absolute
+	Pipeline    string // the pipeline's file; told to whoever starts the project twice
+	Nodes       []Node
+	Channels    []channel.Spec // data channels, with channel.SessionMark in their names
+
+	SharedMemory int64         // bytes that the plan needs; checked before anything is made
+	StopGrace    time.Duration // for draining when the session stops; default 10 s
+
+	Logs LogSink              // lines of the containers; nil: kept for errors only
+	Warn func(string)         // what is worth saying and no error; also in the report
+	Note func(node, s string) // a node's new state (the State constants)
+
+	// Open opens the transport of a domain below a project directory.
+	Open   func(d channel.Domain, dir string) (channel.Transport, error)
+	Engine Engine
+}
+
+// Node is one node of the session.
+type Node struct {
+	channel.Node
+	Container    bool
+	Service      string        // the container's compose service; default the node's id
+	Run          node.Builtin  // the body of a node without container
+	StartTimeout time.Duration // from the container's start to ready; default 60 s
+}
+
+// The states of a node, in order.
+const (
+	StateCreated  = "created"
+	StateStarting = "starting" // the container runs
+	StateLoading  = "loading"  // its process runs: import and load
+	StateOpening  = "opening"  // loaded; open of the session
+	StateReady    = "ready"    // waits for the other nodes
+	StateRunning  = "running"
+	StateClosed   = "closed" // its last frame is sent
+	StateExited   = "exited"
+	StateFailed   = "failed"
+)
+
+// LogLine is one line that a container wrote.
+type LogLine struct {
+	Time   time.Time `json:"time"`
+	Node   string    `json:"node"`
+	Stream string    `json:"stream"` // stdout or stderr
+	Text   string    `json:"text"`   // without newline, control characters escaped, at most 16 KiB
+}
+
+// LogSink takes log lines, one call at a time.
+type LogSink func(LogLine)
+
+// Directory is where the projects of a user keep their shared memory.
+func Directory(uid int, project string) string {
+	return filepath.Join("/dev/shm/medianode-"+strconv.Itoa(uid), project)
+}
+
+// Session is one running session.
+type Session struct {
+}
+
+// Start makes the project's directory and channels, brings the containers up,
+// waits until every node is ready and starts the session. If it fails, nothing
+// is left; a failure of a node is a *NodeError.
+func Start(ctx context.Context, c Config) (*Session, error) { return nil, os.ErrInvalid }
+
+// Wait waits for the session's end: every stream has ended and every container
+// has exited. The error is the first failure, mostly a *NodeError; the end of
+// ctx ends the wait and not the session.
+func (s *Session) Wait(ctx context.Context) error { return os.ErrInvalid }
+
+// Stop ends the session well: sources stop, what is in flight drains, within
+// the stop grace. It returns as Wait does.
+func (s *Session) Stop(ctx context.Context) error { return os.ErrInvalid }
+
+// Kill ends the session at once; Wait returns soon after.
+func (s *Session) Kill() {}
+
+// Report is what happened up to now; it stays after Close.
+func (s *Session) Report() Report { return Report{} }
+
+// Close removes containers, volumes, channels and files, whatever has happened
+// before; a running session is killed. Safe twice.
+func (s *Session) Close() error { return os.ErrInvalid }
+
+// NodeError is the failure of one node.
+type NodeError struct {
+	Node      string   `json:"node"`
+	Container bool     `json:"container"`
+	ExitCode  int      `json:"exit_code,omitempty"`
+	Signal    string   `json:"signal,omitempty"` // that ended the process: SIGKILL
+	OOM       bool     `json:"oom,omitempty"`    // killed at its memory limit
+	Phase     string   `json:"phase,omitempty"`  // import, load, open, process, produce, close, start, stop
+	Message   string   `json:"message,omitempty"`
+	Traceback string   `json:"traceback,omitempty"`
+	Port      string   `json:"port,omitempty"`     // of the frame in process
+	Sequence  *uint64  `json:"sequence,omitempty"` // of that frame
+	Log       []string `json:"log,omitempty"`      // the last lines of the container
+	Err       error    `json:"-"`                  // of a built-in node
+}
+
+// Error is one line, without traceback and log.
+func (e *NodeError) Error() string { return "node " + e.Node + ": " + e.Message }
+
+// Unwrap is a built-in node's own error.
+func (e *NodeError) Unwrap() error { return e.Err }
+
+// Report is the account of a session.
+type Report struct {
+	Project     string             `json:"project"`
+	Session     string             `json:"session"`
+	State       string             `json:"state"` // starting, running, stopping, ended, failed
+	Started     time.Time          `json:"started"`
+	StartupS    float64            `json:"startup_s"` // until every node was ready
+	RunS        float64            `json:"run_s"`     // from then to the end
+	Error       *NodeError         `json:"error,omitempty"`
+	Warnings    []string           `json:"warnings,omitempty"`
+	Nodes       []NodeReport       `json:"nodes"`
+	Connections []ConnectionReport `json:"connections"`
+}
+
+// NodeReport is the account of one node.
+type NodeReport struct {
+	Node       string            `json:"node"`
+	Container  bool              `json:"container"`
+	State      string            `json:"state"`
+	ExitCode   *int              `json:"exit_code,omitempty"`
+	OOM        bool              `json:"oom,omitempty"`
+	Forced     bool              `json:"forced,omitempty"` // had to be killed
+	CPUS       float64           `json:"cpu_s,omitempty"`
+	MemoryPeak uint64            `json:"memory_peak,omitempty"` // bytes
+	Unread     map[string]uint64 `json:"unread,omitempty"`      // frames sent to ports that nothing reads
+	Files      []node.File       `json:"files,omitempty"`
+}
+
+// ConnectionReport is the account of one connection.
+type ConnectionReport struct {
+	From     string  `json:"from"` // node.port
+	To       string  `json:"to"`
+	Frames   uint64  `json:"frames"` // received
+	Bytes    uint64  `json:"bytes"`
+	Dropped  uint64  `json:"dropped"`
+	Rate     float64 `json:"rate"` // frames a second while the session ran
+	P50      uint64  `json:"latency_p50_ns"`
+	P99      uint64  `json:"latency_p99_ns"`
+	BlockedS float64 `json:"blocked_s"` // that the producer waited for room
+}
+
+// Text writes the report for people.
+func (r Report) Text(w io.Writer) error { return os.ErrInvalid }
