@@ -16,6 +16,9 @@ func (p *parser) connections(items []*node) {
 		}
 		p.spec.Connections = append(p.spec.Connections, c)
 		from, to := p.end(path+".from", c.From), p.end(path+".to", c.To)
+		if p.full() {
+			return
+		}
 		out := p.outPort(from, path, c)
 		in := p.inPort(to, path, c)
 		if out != nil && in != nil {
@@ -27,7 +30,7 @@ func (p *parser) connections(items []*node) {
 			continue
 		}
 		first[edge] = c.Pos
-		if from == nil || to == nil || c.Feedback.V {
+		if out == nil || in == nil || c.Feedback.V {
 			continue
 		}
 		if way := g.path(c.To.V, c.From.V); way != nil {

@@ -7,6 +7,17 @@ import (
 
 func pythonVersions() []string { return []string{"3.9", "3.10", "3.11", "3.12", "3.13"} }
 
+func checkPython(s string) (string, string) {
+	known := pythonVersions()
+	switch {
+	case slices.Contains(known, s):
+		return "", ""
+	case slices.ContainsFunc(known, func(k string) bool { return strings.HasPrefix(s, k+".") }):
+		return "names a patch release", "write the first two numbers only"
+	}
+	return "must be " + list(known), ""
+}
+
 // dockerMoved holds the origin's names, and those of compose, that have another
 // name or no place here.
 func dockerMoved() moved {
@@ -44,7 +55,7 @@ func (p *parser) docker(parent *fields, v *node, n *Node) *Docker {
 	if !ok {
 		return d
 	}
-	d.PythonVersion = f.word("python_version", DefaultPythonVersion, pythonVersions()...)
+	d.PythonVersion = f.text("python_version", DefaultPythonVersion, checkPython)
 	d.PythonPackages = f.texts("python_packages", checkRequirement, distribution)
 	d.Wheels = f.texts("wheels", checkWheel, itself)
 	d.SystemDependencies = f.texts("system_dependencies", checkDebian, debianName)
@@ -135,10 +146,12 @@ func (f *fields) env() []EnvVar {
 }
 
 func (f *fields) envTwice(d *Docker) {
+	literal := make(map[string]Pos, len(d.Env))
+	for _, e := range d.Env {
+		literal[e.Name.V] = e.Name.Pos
+	}
 	for i, from := range d.EnvFrom {
-		at := slices.IndexFunc(d.Env, func(e EnvVar) bool { return e.Name.V == from.V })
-		if at >= 0 {
-			pos := d.Env[at].Name.Pos
+		if pos, twice := literal[from.V]; twice {
 			f.fail(from.Pos, joinIndex(f.sub("env_from"), i), "keep one of the two",
 				"%s is already in env at %d:%d", quote(from.V), pos.Line, pos.Col)
 		}
@@ -222,8 +235,9 @@ func (f *fields) restart() Restart {
 		g.later(r.Policy.Pos, "policy", "write policy: no or remove restart", "restart "+r.Policy.V)
 		return r
 	}
+	policy := g.get("policy")
 	for _, key := range []string{"max_attempts", "window_s"} {
-		if kv, set := g.pairs[key]; set {
+		if kv, set := g.pairs[key]; set && (policy == nil || policy.text == "no") {
 			g.fail(kv.at, g.sub(key), "remove the key", "has no effect with policy no")
 		}
 	}

@@ -47,6 +47,9 @@ func (f *fields) unknown(p pair, known []string, old moved) {
 	if f.path == "" && strings.HasPrefix(p.key, "x-") {
 		return
 	}
+	if f.full() {
+		return
+	}
 	meant, hint := nearest(p.key, known), didYouMean(p.key, known)
 	if instead := old[p.key]; instead != "" {
 		name, same := strings.CutPrefix(instead, "=")
@@ -72,7 +75,7 @@ func (s *source) mismatch(n *node, path, want, hint string) {
 	switch {
 	case n.kind == broken:
 	case n.null():
-		s.fail(n.pos, path, "give it a value or remove the key", "must be %s, not null", want)
+		s.fail(n.pos, path, nullHint(want), "must be %s, not null", want)
 	case n.kind == mapping:
 		s.fail(n.pos, path, hint, "must be %s, not a mapping", want)
 	case n.kind == sequence:
@@ -80,6 +83,16 @@ func (s *source) mismatch(n *node, path, want, hint string) {
 	default:
 		s.fail(n.pos, path, hint, "must be %s, not %s", want, quote(n.text))
 	}
+}
+
+func nullHint(want string) string {
+	switch want {
+	case "a mapping":
+		return "write {} or remove the key"
+	case "a list":
+		return "write [] or remove the key"
+	}
+	return "give it a value or remove the key"
 }
 
 func (f *fields) sub(key string) string { return joinPath(f.path, key) }

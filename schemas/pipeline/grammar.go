@@ -32,7 +32,11 @@ var (
 	gpuPattern    = pattern(`[0-9]{1,3}|GPU-[0-9a-fA-F-]{1,64}|MIG-[0-9a-zA-Z/-]{1,64}`)
 )
 
-const maxText = 4096
+// maxText bounds a path or a word, maxMatch what a pattern is tried on.
+const (
+	maxText  = 4096
+	maxMatch = 256
+)
 
 // oneLine is what every short text must be, whatever its grammar: control
 // characters and line ends are how text leaves the place it was put in.
@@ -42,10 +46,16 @@ func oneLine(s string) (string, string) {
 		return "must not be empty", ""
 	case len(s) > maxText:
 		return "is too long", ""
-	case strings.IndexFunc(s, unicode.IsControl) >= 0:
+	case strings.IndexFunc(s, hidden) >= 0:
 		return "must be one line without control characters", ""
 	}
 	return "", ""
+}
+
+// hidden also covers what turns the direction of a line: it makes a text look
+// like another.
+func hidden(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == 0x2028 || r == 0x2029
 }
 
 // freeText may hold line ends and tabs, and be empty.
@@ -54,6 +64,11 @@ func freeText(s string) (string, string) {
 		return "must not hold control characters", ""
 	}
 	return "", ""
+}
+
+func isLine(s string) bool {
+	problem, _ := oneLine(s)
+	return problem == ""
 }
 
 func optionalLine(s string) (string, string) {
@@ -68,7 +83,7 @@ func matches(p func() *regexp.Regexp, problem, hint string) checker {
 		if bad, h := oneLine(s); bad != "" {
 			return bad, h
 		}
-		if !p().MatchString(s) {
+		if len(s) > maxMatch || !p().MatchString(s) {
 			return problem, hint
 		}
 		return "", ""

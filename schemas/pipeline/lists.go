@@ -17,13 +17,6 @@ func (f *fields) items(key string) []*node {
 	return n.items
 }
 
-func cut(s string) string {
-	if r := []rune(s); len(r) > shown {
-		return string(r[:shown]) + "…"
-	}
-	return s
-}
-
 // texts reads a list of strings. same gives what may not be there twice; nil
 // allows repetition.
 func (f *fields) texts(key string, check checker, same func(string) string) []Value[string] {

@@ -12,13 +12,14 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Bounds on a file. What they keep out is text that costs far more to read than
+// Bounds on a file and on what is said about it. What they keep out is text that costs far more to read than
 // to write; none is near what a pipeline needs.
 const (
 	maxBytes      = 1 << 20
 	maxDepth      = 64
-	maxIndicators = 50_000 // places where YAML may begin a token
-	maxExpanded   = 10_000 // values that aliases and merge keys bring in
+	maxDiags      = 100
+	maxIndicators = 30_000 // places where YAML may begin a token
+	maxExpanded   = 5_000  // values that aliases and merge keys bring in
 )
 
 // source is the text of one file on its way to a tree.
@@ -33,10 +34,20 @@ func (s *source) report(sev Severity, at Pos, path, hint, format string, args ..
 	if at.Line < 1 {
 		at = Pos{1, 1}
 	}
+	switch {
+	case s.full():
+		return
+	case len(s.diags) == maxDiags-1:
+		path, hint, format, args = "", "mend these first", "more mistakes follow", nil
+	}
 	s.diags = append(s.diags, &Diagnostic{
 		File: s.file, Pos: at, Path: path, Message: fmt.Sprintf(format, args...), Hint: hint, Severity: sev,
 	})
 }
+
+// full tells that nothing more is reported, so that looking for more, and for
+// hints, may stop.
+func (s *source) full() bool { return len(s.diags) >= maxDiags }
 
 func (s *source) fail(at Pos, path, hint, format string, args ...any) {
 	s.report(Error, at, path, hint, format, args...)

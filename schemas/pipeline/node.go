@@ -32,7 +32,7 @@ func (p *parser) node(item *node, path string) *Node {
 	n.Type = f.text("node_type", "", oneLine)
 	n.IsStreaming = f.boolean("is_streaming", true)
 	n.TimeoutMS = f.integer("timeout_ms", 0, 1, maxMillis)
-	if n.TimeoutMS.Set {
+	if n.TimeoutMS.V > 0 {
 		f.later(n.TimeoutMS.Pos, "timeout_ms", "remove the key", "a limit on the time a frame takes")
 	}
 	n.StartTimeoutMS = f.integer("start_timeout_ms", DefaultStartTimeoutMS, 1, maxMillis)
@@ -51,7 +51,7 @@ func (p *parser) node(item *node, path string) *Node {
 // nodeType sets Module and Class, or returns the built-in.
 func (p *parser) nodeType(f *fields, n *Node) *Builtin {
 	t := n.Type.V
-	if b := p.builtins[t]; b != nil || !n.Type.Set || t == "" {
+	if b := p.builtins[t]; b != nil || !n.Type.Set || !isLine(t) {
 		return b
 	}
 	if !strings.Contains(t, ":") {
@@ -150,7 +150,11 @@ func (p *parser) ports(f *fields, n *Node, b *Builtin, key string) map[string]*P
 		return ports
 	}
 	declared := map[string]*Port{}
-	for _, kv := range v.pairs {
+	for i, kv := range v.pairs {
+		if i == maxPorts {
+			f.fail(kv.at, f.sub(key), "", "more than %d ports", maxPorts)
+			break
+		}
 		port := p.port(f.sub(key), key, kv, ports[kv.key])
 		if b != nil && ports[kv.key] == nil {
 			f.fail(kv.at, joinPath(f.sub(key), kv.key), didYouMean(kv.key, sortedKeys(ports)),

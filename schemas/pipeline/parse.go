@@ -14,6 +14,7 @@ const (
 	maxNodes       = 500
 	maxConnections = 1_000
 	maxSessions    = 1_024
+	maxPorts       = 64 // of a node, each way
 	maxCount       = 65_536
 	maxFrame       = 1 << 30
 	maxMillis      = 86_400_000
@@ -74,6 +75,8 @@ func (p *parser) document(root *node) {
 		f.fail(n.pos, "nodes", "", "must list at least one node")
 	}
 	p.nodesAt = f.pairs["nodes"].at
+	n := f.get("nodes")
+	p.listedAll = n != nil && n.kind == sequence && len(items) <= maxNodes
 	p.nodes(limit(f, "nodes", items, maxNodes))
 	p.connections(limit(f, "connections", f.items("connections"), maxConnections))
 }
@@ -101,7 +104,6 @@ func (p *parser) metadata(top *fields) {
 }
 
 func (p *parser) nodes(items []*node) {
-	p.listedAll = true
 	first := map[string]*Node{}
 	for i, item := range items {
 		path := joinIndex("nodes", i)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/medianode/docker-medianode/schemas/pipeline"
 )
@@ -16,7 +17,9 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func builtins() []pipeline.Builtin {
 	str, num, integer := pipeline.ParamString, pipeline.ParamNumber, pipeline.ParamInteger
-	port := func(name, kind string) []pipeline.BuiltinPort { return []pipeline.BuiltinPort{{Name: name, Kind: kind}} }
+	port := func(name, kind string) []pipeline.BuiltinPort {
+		return []pipeline.BuiltinPort{{Name: name, Kind: kind}}
+	}
 	one := 1.0
 	path := pipeline.ParamSpec{Name: "path", Type: str, Required: true}
 	return []pipeline.Builtin{
@@ -47,7 +50,7 @@ func parse(t *testing.T, text string) *pipeline.Spec {
 	return spec
 }
 
-func cases(t *testing.T, dir string) map[string][]byte {
+func cases(t testing.TB, dir string) map[string][]byte {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("testdata", dir, "*.yaml"))
 	if err != nil || len(files) == 0 {
@@ -121,4 +124,8 @@ func TestColor(t *testing.T) {
 	if err := all.Format(&b, []byte("version: v2"), true); err != nil || !strings.Contains(b.String(), "\x1b[32m^~\x1b[0m") {
 		t.Errorf("%v: %q", err, b.String())
 	}
+}
+
+func unprintable(r rune) bool {
+	return r != '\n' && !unicode.IsPrint(r) && r != unicode.ReplacementChar
 }

@@ -31,12 +31,14 @@ func checkRequirement(s string) (string, string) {
 	spec, marker, marked := strings.Cut(s, ";")
 	const hint = "such as numpy, numpy==2.1.0 or httpx[http2]>=0.27,<1"
 	switch {
+	case len(s) > maxMatch:
+		return "is too long", ""
 	case strings.HasPrefix(strings.TrimSpace(s), "-"):
 		return "is an option of pip, which is not allowed here", hint
 	case strings.Contains(s, "://") || strings.Contains(spec, "@"):
-		return "is a URL, which is not allowed here", "name a package; a local build goes into wheels"
+		return "is a URL, which is not allowed here", "name a package of the index"
 	case strings.ContainsAny(spec, `/\`) || strings.HasSuffix(spec, ".whl"):
-		return "is a path, which is not allowed here", "name a package; a local build goes into wheels"
+		return "is a path, which is not allowed here", "name a package of the index"
 	case requirementPattern().MatchString(spec):
 	default:
 		return "is not a package", requirementHint(spec, hint)

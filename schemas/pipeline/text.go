@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -10,13 +11,28 @@ import (
 // shown is how much of a user's text a message repeats.
 const shown = 60
 
+// maxEffort bounds the search for a near word: a stranger's file may hold many
+// long ids and many slips.
+const maxEffort = 4096
+
 // quote puts user text into a message: what is not printable, also a bidi
 // control or a terminal escape, appears as a Go escape.
 func quote(s string) string {
-	if utf8.RuneCountInString(s) > shown {
-		s = string([]rune(s)[:shown]) + "…"
+	return strconv.Quote(cut(s))
+}
+
+// cut looks at the beginning only: a text may be as long as the file.
+func cut(s string) string {
+	if len(s) <= shown {
+		return s
 	}
-	return strconv.Quote(s)
+	n := 0
+	for i := range s {
+		if n++; n > shown {
+			return s[:i] + "…"
+		}
+	}
+	return s
 }
 
 // printable escapes only where it must, for text that reads better bare.
@@ -65,7 +81,7 @@ func list(words []string) string {
 // nearest returns the known word that s is most likely a slip of, or "".
 func nearest(s string, known []string) string {
 	best, found := max(1, min(3, len(s)/3))+1, ""
-	if len(s) > shown {
+	if len(s) > shown || len(s)*len(known) > maxEffort {
 		return ""
 	}
 	low := strings.ToLower(strings.ReplaceAll(s, "-", "_"))
@@ -73,6 +89,12 @@ func nearest(s string, known []string) string {
 		d := distance(low, strings.ToLower(strings.ReplaceAll(k, "-", "_")))
 		if d < best {
 			best, found = d, k
+		}
+	}
+	if found == "" && len(s) > 3 {
+		begins := func(k string) bool { return strings.HasPrefix(k, low+"_") }
+		if i := slices.IndexFunc(known, begins); i >= 0 {
+			return known[i]
 		}
 	}
 	return found

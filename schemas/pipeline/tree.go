@@ -114,7 +114,7 @@ func (s *source) build(y *yaml.Node, depth int, aliased bool) *node {
 }
 
 // stop ends the walk when a bound was passed: what follows would say it again.
-func (s *source) stop() bool { return s.expanded > maxExpanded || len(s.diags) > 100 }
+func (s *source) stop() bool { return s.expanded > maxExpanded || s.full() }
 
 func (s *source) buildScalar(y *yaml.Node) *node {
 	n := &node{kind: scalar, pos: place(y), text: y.Value, typ: "str"}

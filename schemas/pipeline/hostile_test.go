@@ -1,0 +1,143 @@
+package pipeline_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/medianode/docker-medianode/schemas/pipeline"
+)
+
+// hostile texts are far below or above the size limit and each attacks another
+// bound.
+func hostile() map[string]string {
+	const head = "version: v1\nnodes:\n"
+	docker := "x-d: &d {source: ., python_packages: [" + strings.Repeat(strings.Repeat("a", 200)+"!, ", 90) + "]}\n"
+	var bomb, wide, ids, chain strings.Builder
+	bomb.WriteString("x-a0: &a0 [x, x, x, x, x, x, x, x, x]\n")
+	for i := 1; i < 40; i++ {
+		fmt.Fprintf(&bomb, "x-a%d: &a%d [%s]\n", i, i, strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 9))
+	}
+	for i := range 2000 {
+		fmt.Fprintf(&wide, "  - {id: n%d, node_type: 'm:C', docker: *d}\n", i)
+	}
+	for i := range 450 {
+		fmt.Fprintf(&ids, "  - {id: %s%d, node_type: X}\n", strings.Repeat("i", 50), i)
+	}
+	ids.WriteString("connections:\n")
+	for i := range 900 {
+		fmt.Fprintf(&ids, "  - {from: %s%d, to: %s%d}\n", strings.Repeat("j", 50), i, strings.Repeat("i", 50), i%450)
+	}
+	for i := range 490 {
+		fmt.Fprintf(&chain, "  - {id: n%d, node_type: m:C, docker: {source: .}}\n", i)
+	}
+	chain.WriteString("connections:\n")
+	for i := 489; i > 0; i-- {
+		fmt.Fprintf(&chain, "  - {from: n%d, to: n%d}\n  - {from: n%d, to: n%d}\n", i-1, i, i, i-1)
+	}
+	return map[string]string{
+		"aliases":          bomb.String(),
+		"merge":            strings.ReplaceAll(bomb.String(), "[x", "[{k: v}, x") + "x: {<<: *a39}\n",
+		"merge of itself":  "x-a: &a {<<: *a}\n",
+		"depth flow":       strings.Repeat("[", 100_000),
+		"depth block":      strings.Repeat("- ", 100_000),
+		"depth keys":       strings.Repeat("? ", 100_000),
+		"depth mapping":    strings.Repeat("{a: ", 20_000),
+		"2 MiB":            strings.Repeat("a: 1\n", 2<<20/5),
+		"one long scalar":  strings.Repeat("a", 1<<20),
+		"many scalars":     "[" + strings.Repeat("a,", 500_000) + "]",
+		"many quoted":      "[" + strings.Repeat("'',", 300_000) + "]",
+		"many anchors":     strings.Repeat("&a ", 300_000),
+		"many aliases":     "x: [&a 1, " + strings.Repeat("*a,", 300_000) + "]",
+		"many tags":        strings.Repeat("!!str ", 150_000),
+		"many unknown":     unknown(14_000),
+		"just under":       "[" + strings.Repeat("a,", 29_000) + "]",
+		"patterns":         docker + head + wide.String(),
+		"near words":       head + ids.String(),
+		"cycles":           head + chain.String(),
+		"digits":           head + "  - {id: a, params: {n: " + strings.Repeat("9", 1_000_000) + "}}\n",
+		"long key":         strings.Repeat("k", 900) + ": 1\n",
+		"ports":            head + "  - {id: a, node_type: m:C, outputs: {" + ports(5000) + "}}\n",
+		"bad bytes":        strings.Repeat("\xff", 1<<20),
+		"carriage returns": strings.Repeat("\r", 1<<20),
+		"comments":         strings.Repeat("#", 1<<20),
+		"spaces":           strings.Repeat(" ", 1<<20),
+		"directives":       strings.Repeat("%TAG ! !\n", 100_000),
+	}
+}
+
+func unknown(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "k%d: 1\n", i)
+	}
+	return b.String()
+}
+
+func ports(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "p%d: {}, ", i)
+	}
+	return b.String()
+}
+
+func TestHostile(t *testing.T) {
+	limit := 100 * time.Millisecond * slowdown
+	for name, text := range hostile() {
+		best := time.Hour
+		for range 5 { // the machine's other work is not the parser's
+			start := time.Now()
+			_, err := pipeline.Parse("p.yaml", []byte(text), builtins())
+			best = min(best, time.Since(start))
+			all, _ := pipeline.AsDiagnostics(err)
+			if len(all) == 0 || len(all) > 100 {
+				t.Errorf("%s: %d diagnostics", name, len(all))
+			}
+			var b bytes.Buffer
+			if err := all.Format(&b, []byte(text), false); err != nil || b.Len() > 100_000 {
+				t.Errorf("%s: %d bytes of text, %v", name, b.Len(), err)
+			}
+			if best < limit {
+				break
+			}
+		}
+		t.Logf("%-16s %v", name, best.Round(time.Millisecond/10))
+		if best > limit {
+			t.Errorf("%s took %v", name, best)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, dir := range []string{"ok", "err"} {
+		for _, src := range cases(f, dir) {
+			f.Add(src)
+		}
+	}
+	known := builtins()
+	f.Fuzz(func(t *testing.T, src []byte) {
+		spec, err := pipeline.Parse("p.yaml", src, known)
+		all, _ := pipeline.AsDiagnostics(err)
+		if (spec == nil) == (err == nil) || err != nil && !all.HasErrors() || len(all) > 100 {
+			t.Fatalf("spec %v, error %v", spec, err)
+		}
+		if spec != nil {
+			all = spec.Warnings
+		}
+		for _, d := range all {
+			if d.Pos.Line < 1 || d.Pos.Col < 1 || d.Message == "" {
+				t.Errorf("%+v", d)
+			}
+		}
+		var b bytes.Buffer
+		if err := all.Format(&b, src, false); err != nil {
+			t.Fatal(err)
+		}
+		if i := strings.IndexFunc(b.String(), unprintable); i >= 0 {
+			t.Errorf("raw character in %q", b.String()[i:])
+		}
+	})
+}
