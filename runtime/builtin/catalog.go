@@ -1,0 +1,137 @@
+// Package builtin holds the nodes that the runtime runs itself, without a
+// container: sources and sinks at the ends of a pipeline.
+//
+// Every path is relative to the directory of the pipeline file and stays
+// inside it, through symbolic links too.
+package builtin
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
+	"github.com/medianode/docker-medianode/runtime/node"
+	"github.com/medianode/docker-medianode/schemas/pipeline"
+)
+
+// entry is one built-in: what the language knows of it, and how it is made.
+type entry struct {
+	pipeline.Builtin
+	make func(setup) (node.Builtin, error)
+	// maxFrame is the payload bytes of the largest frame of the output; nil
+	// where the frames' size is not known beforehand.
+	maxFrame func(setup) (int64, error)
+}
+
+// setup is what a built-in is made from; its params are checked and complete.
+type setup struct {
+	params params
+	dir    string // of the pipeline file
+	stdout io.Writer
+}
+
+// Catalog is every built-in node as the pipeline language knows it.
+func Catalog() []pipeline.Builtin {
+	all := entries()
+	list := make([]pipeline.Builtin, len(all))
+	for i, e := range all {
+		list[i] = e.Builtin
+	}
+	return list
+}
+
+// New makes the body of a built-in node. It finds what is wrong with the
+// params and with files that a source reads, so that nothing starts in vain;
+// it creates nothing.
+func New(n channel.Node, params map[string]any, baseDir string, stdout io.Writer) (node.Builtin, error) {
+	e, s, err := prepare(n.Type, params, baseDir)
+	if err != nil {
+		return nil, fmt.Errorf("node %s: %w", n.ID, err)
+	}
+	s.stdout = stdout
+	body, err := e.make(s)
+	if err != nil {
+		return nil, fmt.Errorf("node %s: %w", n.ID, err)
+	}
+	return body, nil
+}
+
+// MaxFrame is the payload bytes of the largest frame that a built-in source
+// sends, to be used where the pipeline gives no max_frame; 0 where it is not
+// known beforehand, and the language's default holds. It reads the header of
+// an audio file.
+func MaxFrame(nodeType string, params map[string]any, baseDir string) (int64, error) {
+	e, s, err := prepare(nodeType, params, baseDir)
+	if err != nil || e.maxFrame == nil {
+		return 0, err
+	}
+	return e.maxFrame(s)
+}
+
+func prepare(nodeType string, given map[string]any, dir string) (entry, setup, error) {
+	var names []string
+	for _, e := range entries() {
+		if e.Name == nodeType {
+			checked, err := checkParams(e.Builtin, given)
+			return e, setup{params: checked, dir: dir}, err
+		}
+		names = append(names, e.Name)
+	}
+	return entry{}, setup{}, fmt.Errorf("no built-in node %q: there are %s", nodeType, strings.Join(names, ", "))
+}
+
+func entries() []entry {
+	return []entry{
+		{
+			Builtin: pipeline.Builtin{
+				Name: "AudioFileSource", Outputs: outputPort(channel.Audio),
+				Params: []pipeline.ParamSpec{pathParam(), numberParam("frame_ms", 20, 1, 10_000), booleanParam("paced", false)},
+			},
+			make: newAudioFileSource, maxFrame: audioMaxFrame,
+		},
+		{
+			Builtin: pipeline.Builtin{
+				Name: "TextFileSource", Outputs: outputPort(channel.Text),
+				Params: []pipeline.ParamSpec{pathParam()},
+			},
+			make: newTextFileSource,
+		},
+		{
+			Builtin: pipeline.Builtin{
+				Name: "TestPatternSource", Outputs: outputPort(channel.Video),
+				Params: []pipeline.ParamSpec{
+					integerParam("width", 1280, counterBits, 16_384), integerParam("height", 720, 1, 16_384),
+					numberParam("fps", 30, 0.01, 1000), integerParam("frames", 0, 0, 1<<32-1),
+					{Name: "format", Type: pipeline.ParamString, Default: "rgb24", Choices: videoFormatNames()},
+					booleanParam("paced", true),
+				},
+			},
+			make: newTestPatternSource, maxFrame: patternMaxFrame,
+		},
+		{
+			Builtin: pipeline.Builtin{
+				Name: "TextFileSink", Inputs: inputPort("text"),
+				Params: []pipeline.ParamSpec{pathParam()},
+			},
+			make: newTextFileSink,
+		},
+		{
+			Builtin: pipeline.Builtin{
+				Name: "JSONLinesSink", Inputs: inputPort(""),
+				Params: []pipeline.ParamSpec{pathParam(), booleanParam("envelope", false)},
+			},
+			make: newJSONLinesSink,
+		},
+		{Builtin: pipeline.Builtin{Name: "StdoutSink", Inputs: inputPort("")}, make: newStdoutSink},
+		{Builtin: pipeline.Builtin{Name: "NullSink", Inputs: inputPort("")}, make: newNullSink},
+	}
+}
+
+func outputPort(kind channel.Kind) []pipeline.BuiltinPort {
+	return []pipeline.BuiltinPort{{Name: channel.DefaultOutput, Kind: kind.String()}}
+}
+
+func inputPort(kind string) []pipeline.BuiltinPort {
+	return []pipeline.BuiltinPort{{Name: channel.DefaultInput, Kind: kind}}
+}
