@@ -1,0 +1,149 @@
+//go:build cgo && linux
+
+package iox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
+)
+
+// Transport is one process's part in a domain.
+type Transport struct {
+	dir string
+
+	mu   sync.RWMutex // held for reading during a call of the library
+	node *cNode       // nil once closed
+
+	endsMu sync.Mutex
+	ends   map[io.Closer]struct{} // what is open and will be closed with it
+}
+
+var _ channel.Transport = (*Transport)(nil)
+
+// Open joins a domain whose segments and ledgers are in dir.
+func Open(d channel.Domain, dir string) (*Transport, error) {
+	node, err := openNode(d, dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Transport{dir: dir, node: node, ends: map[io.Closer]struct{}{}}, nil
+}
+
+// open runs dial with the node. If the channel is full or there already, that
+// may be by processes that died: it then cleans up and tries again. Somebody
+// else may be cleaning at the same time, so it tries more than once.
+func (t *Transport) open(s channel.Spec, end io.Closer, dial func(*cNode, *cSpec) error) error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.node == nil {
+		return channel.ErrClosed
+	}
+	err := withSpec(s, func(c *cSpec) error {
+		err := dial(t.node, c)
+		for range 2 {
+			var e *Error
+			if !errors.As(err, &e) || e.Code != Occupied && e.Code != Exists {
+				return err
+			}
+			if n, _ := clean(t.node); n == 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
+			err = dial(t.node, c)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("channel %s: %w", s.Name, err)
+	}
+	t.endsMu.Lock()
+	t.ends[end] = struct{}{}
+	t.endsMu.Unlock()
+	return nil
+}
+
+func (t *Transport) forget(end io.Closer) {
+	t.endsMu.Lock()
+	delete(t.ends, end)
+	t.endsMu.Unlock()
+}
+
+// created is a channel that this process keeps.
+type created struct {
+	owner *Transport
+	spec  channel.Spec
+	once  sync.Once
+	raw   *cChannel
+}
+
+// Create makes the channel and its ledger and keeps them until closed.
+func (t *Transport) Create(s channel.Spec) (io.Closer, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	c := &created{owner: t, spec: s}
+	err := t.open(s, c, func(n *cNode, spec *cSpec) (err error) {
+		if c.raw, err = createChannel(n, spec); err != nil {
+			return err
+		}
+		// Only who could create the services may replace the ledger.
+		if err = createLedger(t.dir, s); err != nil {
+			dropChannel(c.raw)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Close removes the ledger and lets the services go; ends that are open go on.
+func (c *created) Close() error {
+	var err error
+	c.once.Do(func() {
+		err = removeLedger(c.owner.dir, c.spec)
+		dropChannel(c.raw)
+		c.owner.forget(c)
+	})
+	return err
+}
+
+// Clean removes what dead processes left behind and says how many dead there
+// were and how many files that belonged to nobody.
+func (t *Transport) Clean() (int, error) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.node == nil {
+		return 0, channel.ErrClosed
+	}
+	return clean(t.node)
+}
+
+// Close leaves the domain, safe twice. It closes what is open; frames that are
+// out stay good until they are ended.
+func (t *Transport) Close() error {
+	t.mu.Lock()
+	node := t.node
+	t.node = nil
+	t.mu.Unlock()
+	if node == nil {
+		return nil
+	}
+	t.endsMu.Lock()
+	ends := make([]io.Closer, 0, len(t.ends))
+	for end := range t.ends {
+		ends = append(ends, end)
+	}
+	t.endsMu.Unlock()
+	var err error
+	for _, end := range ends {
+		err = errors.Join(err, end.Close())
+	}
+	dropNode(node)
+	return err
+}
