@@ -147,7 +147,8 @@ func (s *source) syntax(err error) {
 		return
 	}
 	at := Pos{le.Mark.Line, le.Mark.Column}
-	if at.Line < 1 {
+	// An open quote is found at the end of the file; the mistake is where it began.
+	if end := strings.Contains(le.Message, "end of stream"); at.Line < 1 || end && le.ContextMark.Line > 0 {
 		at = Pos{le.ContextMark.Line, le.ContextMark.Column}
 	}
 	at.Col = max(1, at.Col)
@@ -162,6 +163,8 @@ func syntaxHint(message string) string {
 		return `quote a value that holds ": "`
 	case strings.Contains(message, "did not find expected key"):
 		return "check the indentation of this line"
+	case strings.Contains(message, "end of stream"):
+		return "close the quote"
 	case strings.Contains(message, "unknown anchor"):
 		return "quote a value that begins with *"
 	}
