@@ -79,7 +79,8 @@ fn orphans(dir: &Path, prefix: &[u8], suffixes: &[&str]) -> Vec<(PathBuf, Vec<u1
         let Some(rest) = suffixes.iter().find_map(|s| rest.strip_suffix(s)) else {
             continue;
         };
-        let ids: Vec<u128> = rest.split('_').filter(|p| p.len() != 40).map_while(|p| p.parse().ok()).collect();
+        let ids: Vec<u128> =
+            rest.split('_').filter(|p| p.len() != 40).map_while(|p| p.parse().ok()).collect();
         if !ids.is_empty() {
             files.push((entry.path(), ids));
         }

@@ -62,10 +62,7 @@ impl Domain {
                 ));
             }
         }
-        let domain = Arc::new(Domain {
-            prefix: prefix.to_vec(),
-            dir: dir.to_path_buf(),
-        });
+        let domain = Arc::new(Domain { prefix: prefix.to_vec(), dir: dir.to_path_buf() });
         table.push(Arc::downgrade(&domain));
         Ok(domain)
     }
@@ -85,10 +82,7 @@ impl Domain {
             return None;
         }
         let table = TABLE.read().unwrap_or_else(PoisonError::into_inner);
-        let domain = table
-            .iter()
-            .filter_map(Weak::upgrade)
-            .find(|d| name.starts_with(&d.prefix))?;
+        let domain = table.iter().filter_map(Weak::upgrade).find(|d| name.starts_with(&d.prefix))?;
         CString::new(domain.dir.join(OsStr::from_bytes(name)).into_os_string().into_encoded_bytes()).ok()
     }
 }

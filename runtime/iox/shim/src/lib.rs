@@ -200,7 +200,12 @@ pub unsafe extern "C" fn iox_outlet_open(
 /// # Safety
 /// `outlet` is open; `out` and `text` are valid for writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn iox_outlet_loan(outlet: *const Outlet, len: u64, out: *mut Frame, text: *mut Text) -> i32 {
+pub unsafe extern "C" fn iox_outlet_loan(
+    outlet: *const Outlet,
+    len: u64,
+    out: *mut Frame,
+    text: *mut Text,
+) -> i32 {
     let body = || {
         // SAFETY: the caller's promise.
         let outlet = unsafe { &*outlet };

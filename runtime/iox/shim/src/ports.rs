@@ -122,7 +122,13 @@ impl NodeHandle {
             .subscriber_max_borrowed_samples(s.hold)
     }
 
-    fn event(&self, name: &ServiceName, listeners: usize, notifiers: usize, nodes: usize) -> EventBuilder<Ipc> {
+    fn event(
+        &self,
+        name: &ServiceName,
+        listeners: usize,
+        notifiers: usize,
+        nodes: usize,
+    ) -> EventBuilder<Ipc> {
         self.node
             .service_builder(name)
             .event()
@@ -161,7 +167,10 @@ impl NodeHandle {
         })
     }
 
-    fn open_pubsub(&self, s: &Spec) -> Result<publish_subscribe::PortFactory<Ipc, [u8], FrameHeader>, Failure> {
+    fn open_pubsub(
+        &self,
+        s: &Spec,
+    ) -> Result<publish_subscribe::PortFactory<Ipc, [u8], FrameHeader>, Failure> {
         fitted(self.pubsub(s).open().map_err(|e| match e {
             PublishSubscribeOpenError::DoesNotExist => coded(Code::Missing, e),
             PublishSubscribeOpenError::ExceedsMaxNumberOfNodes => coded(Code::Occupied, e),
@@ -216,15 +225,12 @@ impl NodeHandle {
                 e => other("create listener", e),
             }
         });
-        let notifier = rung.notifier_builder().default_event_id(EventId::new(0)).create().map_err(|e| match e {
-            NotifierCreateError::ExceedsMaxSupportedNotifiers => coded(Code::Occupied, e),
-            e => other("create notifier", e),
-        });
-        Ok(Bell {
-            notifier: fitted(notifier)?,
-            listener: fitted(listener)?,
-            domain: self.domain.clone(),
-        })
+        let notifier =
+            rung.notifier_builder().default_event_id(EventId::new(0)).create().map_err(|e| match e {
+                NotifierCreateError::ExceedsMaxSupportedNotifiers => coded(Code::Occupied, e),
+                e => other("create notifier", e),
+            });
+        Ok(Bell { notifier: fitted(notifier)?, listener: fitted(listener)?, domain: self.domain.clone() })
     }
 }
 
