@@ -47,14 +47,10 @@ func Catalog() []pipeline.Builtin {
 func New(n channel.Node, params map[string]any, baseDir string, stdout io.Writer) (node.Builtin, error) {
 	e, s, err := prepare(n.Type, params, baseDir)
 	if err != nil {
-		return nil, fmt.Errorf("node %s: %w", n.ID, err)
+		return nil, err
 	}
 	s.stdout = stdout
-	body, err := e.make(s)
-	if err != nil {
-		return nil, fmt.Errorf("node %s: %w", n.ID, err)
-	}
-	return body, nil
+	return e.make(s)
 }
 
 // MaxFrame is the payload bytes of the largest frame that a built-in source

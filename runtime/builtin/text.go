@@ -58,30 +58,31 @@ func (t textFileSource) run(ctx context.Context, ports *node.Ports) error {
 }
 
 // readLine appends the next line, without its break, and says how long it is.
-// It keeps no more than fits into a frame, but reads on, to tell how much that
-// would take. The error is io.EOF only when there is no line left.
+// Of a line that is longer than a frame it keeps the beginning only, but reads
+// on, to tell how long it is. The error is io.EOF only when no line is left.
 func readLine(r *bufio.Reader, line []byte, most int64) ([]byte, int64, error) {
 	var length int64
+	returned := false // the part before ended with a carriage return
 	for {
 		part, err := r.ReadSlice('\n')
 		length += int64(len(part))
-		if int64(len(line)) <= most+2 { // a break of two bytes may go
+		if int64(len(line)) <= most {
 			line = append(line, part...)
 		}
 		if errors.Is(err, bufio.ErrBufferFull) {
+			returned = part[len(part)-1] == '\r'
 			continue
 		}
 		if errors.Is(err, io.EOF) && length > 0 {
 			err = nil
 		}
-		whole := int64(len(line)) == length
-		if cut, ok := bytes.CutSuffix(line, []byte("\n")); ok {
-			line = bytes.TrimSuffix(cut, []byte("\r"))
+		if text, ok := bytes.CutSuffix(part, []byte("\n")); ok {
+			length--
+			if bytes.HasSuffix(text, []byte("\r")) || len(text) == 0 && returned {
+				length--
+			}
 		}
-		if whole {
-			length = int64(len(line))
-		}
-		return line, length, err
+		return line[:min(int64(len(line)), length)], length, err
 	}
 }
 
