@@ -1,0 +1,43 @@
+// Package image turns the images of a plan into images of an engine. Here
+// begins what talks to the world: BuildKit inside the engine, over the engine's
+// own socket.
+package image
+
+import (
+	"context"
+	"strings"
+
+	"github.com/medianode/docker-medianode/generate"
+)
+
+// KeyLabel is the label of an image that holds its key.
+const KeyLabel = "dev.medianode.key"
+
+// ID is the engine's id of an image.
+type ID string
+
+// Builder makes an image.
+type Builder interface {
+	Build(ctx context.Context, img generate.Image) (ID, error)
+}
+
+// BuildError is a build that failed.
+type BuildError struct {
+	Node string   // id of the node
+	Step string   // the instruction that failed; may be empty
+	Log  []string // its last lines
+	Err  error
+}
+
+// Error is one line.
+func (e *BuildError) Error() string {
+	where := "build " + e.Node
+	if e.Step != "" {
+		where += ": " + e.Step
+	}
+	text, _, _ := strings.Cut(e.Err.Error(), "\n")
+	return where + ": " + text
+}
+
+// Unwrap is the cause.
+func (e *BuildError) Unwrap() error { return e.Err }
