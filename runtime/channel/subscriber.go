@@ -49,6 +49,9 @@ func NewSubscriber(t Transport, s Spec, slot int) (*Subscriber, error) {
 // Spec is what the channel was made from.
 func (r *Subscriber) Spec() Spec { return r.spec }
 
+// Ledger is the channel's ledger.
+func (r *Subscriber) Ledger() *Ledger { return r.ledger }
+
 // Slot is the reader's part of the ledger.
 func (r *Subscriber) Slot() Slot { return r.slot }
 
@@ -128,7 +131,14 @@ func (r *Subscriber) take(into []Sample) (int, error) {
 			_ = r.in.Release(raw.Ticket) // from before this reader joined
 			continue
 		}
-		bad := raw.Header.Check(len(raw.Payload))
+		bad := r.check(raw)
+		if errors.Is(bad, errUnclaimed) {
+			// The sequence is not to be counted by either; the next frame's gap
+			// counts this one.
+			_ = r.in.Release(raw.Ticket)
+			err = errors.Join(err, fmt.Errorf("channel %s: %w", r.spec.Name, bad))
+			continue
+		}
 		r.count(raw, now, bad == nil)
 		if bad != nil {
 			_ = r.in.Release(raw.Ticket)
@@ -144,6 +154,19 @@ func (r *Subscriber) take(into []Sample) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// errUnclaimed says that a header has a sequence that its writer has not claimed.
+var errUnclaimed = fmt.Errorf("%w: sequence not sent yet", ErrCorrupt)
+
+// check says what is wrong with a frame's header. A writer that keeps the
+// ledger claims a sequence before it sends; one that never came has no say.
+func (r *Subscriber) check(raw Raw) error {
+	h := raw.Header
+	if r.ledger.State().Load() != Vacant && h.Sequence >= r.ledger.Next().Load() {
+		return fmt.Errorf("%w: %d", errUnclaimed, h.Sequence)
+	}
+	return h.Check(len(raw.Payload))
 }
 
 // count keeps the ledger for one frame: a gap in the sequence is what was

@@ -19,10 +19,10 @@
 //	{"id":7,"sent":1,"kind":"timeout","error":"channel main_a_output: send: ..."}
 //
 // Requests that name the same port are done one after the other, in the order
-// in which they came, except wake-ups that close needs: close is done at once
-// and ends what waits in the port. Other requests run at the same time, so
-// answers may come in another order. A worker that waits in one port must answer
-// requests about others meanwhile.
+// in which they came; of send it is the first port that counts. Only close,
+// alive and counters are done at once; close ends what waits in the port. Other
+// requests run at the same time, so answers may come in another order: a worker
+// that waits in one port must answer requests about others meanwhile.
 //
 // kind is one of
 //
@@ -216,6 +216,9 @@ func (f *Frame) put(h *channel.Header, i int) error {
 		h.Kind = kind
 	}
 	h.Flags, h.PTS = f.Flags, f.PTS+int64(i)
+	if n := len(f.TraceID); n != 0 && n != 32 {
+		return fmt.Errorf("trace id of %d digits, want 32", n)
+	}
 	if _, err := hex.Decode(h.TraceID[:], []byte(f.TraceID)); err != nil {
 		return fmt.Errorf("trace id: %w", err)
 	}
