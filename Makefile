@@ -1,0 +1,95 @@
+# Everything the project does to itself. `make` lists the targets.
+# Downloads and tools stay in the cache directory, so with a warm cache nothing here needs a network.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+CACHE   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/medianode
+PLUGINS := $(or $(DOCKER_CONFIG),$(HOME)/.docker)/cli-plugins
+SHIM    := runtime/iox/shim
+LINTER  := $(CACHE)/lint/golangci-lint
+VENV    := $(CACHE)/venv
+
+VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# Compose writes its version into labels; as a library it does not know it.
+COMPOSE = -X github.com/docker/compose/v5/internal.Version=$(shell go list -m -f '{{.Version}}' github.com/docker/compose/v5)
+
+# Tests in Go that need longer than go's ten minutes build images and start containers.
+GOTEST = go test -timeout 40m -ldflags '$(COMPOSE)'
+
+.PHONY: help build install toolchain engine base-images demo test lint fmt bench clean shim
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: shim ## bin/docker-medianode
+	go build -trimpath -ldflags '$(COMPOSE) -X main.version=$(VERSION)' -o bin/docker-medianode .
+
+# The Rust library over iceoryx2, linked into the plugin (about 1 min, then nothing).
+shim:
+	cargo build --release --locked --manifest-path $(SHIM)/Cargo.toml
+
+install: build ## copy the plugin to where the docker CLI looks for it
+	install -D -m 755 bin/docker-medianode $(PLUGINS)/docker-medianode
+
+toolchain: ## say what is missing to build and test
+	@.ci/toolchain
+
+engine: ## make a Docker engine answer; stop it with .ci/engine stop
+	@.ci/engine
+
+base-images: engine ## make sure the engine has python:3.X-slim
+	@.ci/base-images
+
+demo: toolchain engine base-images install ## run examples/captions
+	cd examples/captions && docker medianode up
+
+# Each part runs even when one before it failed. Go's is last: it is the largest.
+test: toolchain engine base-images install $(VENV)/complete ## set everything up, then every test
+	@failed=0; \
+	cargo test --locked --manifest-path $(SHIM)/Cargo.toml || failed=1; \
+	PYTHONPATH=runtime/python $(VENV)/bin/pytest runtime/python || failed=1; \
+	$(GOTEST) -race ./... || failed=1; \
+	exit $$failed
+
+lint: toolchain shim $(LINTER) $(VENV)/complete ## every linter, and that other systems compile
+	@failed=0; \
+	$(LINTER) run ./... || failed=1; \
+	cargo clippy --locked --all-targets --manifest-path $(SHIM)/Cargo.toml -- -D warnings || failed=1; \
+	cargo fmt --check --manifest-path $(SHIM)/Cargo.toml || failed=1; \
+	$(VENV)/bin/ruff check . || failed=1; \
+	$(VENV)/bin/ruff format --check . || failed=1; \
+	$(VENV)/bin/shellcheck .ci/base-images .ci/engine .ci/run .ci/toolchain || failed=1; \
+	for os in linux darwin windows; do \
+		echo "go build for $$os without cgo"; \
+		GOOS=$$os CGO_ENABLED=0 go build ./... || failed=1; \
+	done; \
+	exit $$failed
+
+fmt: $(LINTER) $(VENV)/complete ## bring Go, Rust and Python into their format
+	$(LINTER) fmt ./...
+	cargo fmt --manifest-path $(SHIM)/Cargo.toml
+	$(VENV)/bin/ruff format .
+
+bench: shim ## benchmarks of the Go side
+	$(GOTEST) -run '^$$' -bench . -benchmem ./...
+
+clean: ## remove what builds leave in the tree; caches and the engine stay
+	rm -rf bin $(SHIM)/target
+
+$(LINTER): .ci/lint.d/go.mod .ci/lint.d/go.sum
+	@echo "building golangci-lint (about 3 min, once)"
+	@mkdir -p $(@D)
+	@GOWORK=off GOFLAGS=-buildvcs=false go -C .ci/lint.d build -trimpath -ldflags '-s -w' \
+		-o $@.partial github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@mv $@.partial $@
+
+$(VENV)/complete: .ci/requirements.txt
+	@echo "installing the Python tools of tests and linters (about 30 s, once)"
+	@rm -rf $(VENV)
+	@python3 -m venv $(VENV)
+	@$(VENV)/bin/pip install -q --disable-pip-version-check -r $<
+	@touch $@
