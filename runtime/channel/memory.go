@@ -206,7 +206,6 @@ func (o *memoryOutlet) Close() error {
 	if !o.closed {
 		o.closed = true
 		close(o.done)
-		o.loans.Drain()
 		o.service.writer = nil
 	}
 	return nil

@@ -105,10 +105,16 @@ func (b *bell) wait(ctx context.Context, limit time.Duration) error {
 		return b.heard
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return ctx.Err()
-	case errors.Is(err, os.ErrClosed):
+	case b.closed(): // Read has an error of its own for it
 		return channel.ErrClosed
 	}
 	return fmt.Errorf("wait: %w", err)
+}
+
+func (b *bell) closed() bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.raw == nil
 }
 
 // enter takes the turn to wait. Without it, the wait is over: after limit, or

@@ -162,11 +162,14 @@ func (l *ledger) locked(at int64) bool {
 	return k.Type != unix.F_UNLCK
 }
 
-// close ends the lock, safe twice; the memory stays.
+// close ends the lock, safe twice; the memory stays. The lock is ended by name:
+// the mapping is a use of the open file too, so closing alone keeps it.
 func (l *ledger) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fd >= 0 {
+		k := unix.Flock_t{Type: unix.F_UNLCK}
+		_ = unix.FcntlFlock(uintptr(l.fd), unix.F_OFD_SETLK, &k)
 		_ = unix.Close(l.fd)
 		l.fd = -1
 	}
