@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
-	"github.com/docker/cli/cli/command"
-	"github.com/docker/compose/v5/pkg/api"
 )
 
 // Engine is what the runtime asks of a container engine. Every call is given a
@@ -26,14 +24,22 @@ type Engine interface {
 	// Logs writes what a container wrote, lines with an RFC 3339 time in front;
 	// with Follow it returns when the container has ended.
 	Logs(ctx context.Context, container string, o LogOptions, stdout, stderr io.Writer) error
-	// Events calls back for starts and deaths in a project, until ctx ends or
-	// the engine is lost. listening is called once no later event is missed.
-	Events(ctx context.Context, project string, listening func(), each func(Event)) error
-	// Probe says what can be told of the engine without running anything.
-	Probe(ctx context.Context) (Info, error)
-	// Cat runs a container of an image that binds dir and answers with the
-	// content of a file in it.
-	Cat(ctx context.Context, image, dir, file string) (string, error)
+	// Events calls back for starts and deaths in a project since a time, until
+	// ctx ends or the engine is lost. listening is called once no later event
+	// can be missed.
+	Events(ctx context.Context, q EventQuery) error
+	Info(ctx context.Context) (Info, error)
+	// Sees says whether dir exists where the engine mounts from; image is any
+	// image that the engine has.
+	Sees(ctx context.Context, image, dir string) (bool, error)
+}
+
+// EventQuery asks for the events of a project.
+type EventQuery struct {
+	Project   string
+	Since     time.Time // zero: from now on
+	Listening func()
+	Each      func(Event)
 }
 
 // Container is one container of a project.
@@ -69,31 +75,10 @@ type Event struct {
 
 // Info describes an engine.
 type Info struct {
-	Host     string // the endpoint: unix:///var/run/docker.sock
-	Name     string
-	OS       string // Docker Desktop, Ubuntu 24.04
-	OSType   string // linux
-	Security []string
-}
-
-// NewEngine is the engine of the Docker CLI. progress takes compose's events;
-// nil is quiet.
-func NewEngine(cli command.Cli, progress api.EventProcessor) (Engine, error) { return nil, nil }
-
-// Attached proves that containers of the engine see this host's shared memory,
-// by means of an image that exists already; an error says why not and what to
-// do.
-func Attached(ctx context.Context, e Engine, uid int, image string) error { return nil }
-
-// Down removes what a project has left: containers, volumes, directory. A
-// session that runs is asked to stop first.
-func Down(ctx context.Context, e Engine, project string, uid int) error { return nil }
-
-// Ps lists the containers of a project.
-func Ps(ctx context.Context, e Engine, project string) ([]Container, error) { return nil, nil }
-
-// Logs gives the lines of a project's containers to sink, in order of time
-// unless it follows.
-func Logs(ctx context.Context, e Engine, project string, o LogOptions, sink LogSink) error {
-	return nil
+	Host     string   // the endpoint: unix:///var/run/docker.sock
+	Name     string   // of the machine
+	System   string   // Docker Desktop, Ubuntu 24.04
+	Kernel   string   // release
+	OSType   string   // linux
+	Security []string // name=rootless, name=userns
 }

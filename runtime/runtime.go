@@ -7,9 +7,7 @@
 package runtime
 
 import (
-	"context"
-	"io"
-	"os"
+	"fmt"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -40,7 +38,8 @@ type Config struct {
 	Warn func(string)         // what is worth saying and no error; also in the report
 	Note func(node, s string) // a node's new state (the State constants)
 
-	// Open opens the transport of a domain below a project directory.
+	// Open opens the transport of a domain; dir is the shm of the project's
+	// directory, /dev/shm of its containers.
 	Open   func(d channel.Domain, dir string) (channel.Transport, error)
 	Engine Engine
 }
@@ -83,34 +82,6 @@ func Directory(uid int, project string) string {
 	return filepath.Join("/dev/shm/medianode-"+strconv.Itoa(uid), project)
 }
 
-// Session is one running session.
-type Session struct {
-}
-
-// Start makes the project's directory and channels, brings the containers up,
-// waits until every node is ready and starts the session. If it fails, nothing
-// is left; a failure of a node is a *NodeError.
-func Start(ctx context.Context, c Config) (*Session, error) { return nil, os.ErrInvalid }
-
-// Wait waits for the session's end: every stream has ended and every container
-// has exited. The error is the first failure, mostly a *NodeError; the end of
-// ctx ends the wait and not the session.
-func (s *Session) Wait(ctx context.Context) error { return os.ErrInvalid }
-
-// Stop ends the session well: sources stop, what is in flight drains, within
-// the stop grace. It returns as Wait does.
-func (s *Session) Stop(ctx context.Context) error { return os.ErrInvalid }
-
-// Kill ends the session at once; Wait returns soon after.
-func (s *Session) Kill() {}
-
-// Report is what happened up to now; it stays after Close.
-func (s *Session) Report() Report { return Report{} }
-
-// Close removes containers, volumes, channels and files, whatever has happened
-// before; a running session is killed. Safe twice.
-func (s *Session) Close() error { return os.ErrInvalid }
-
 // NodeError is the failure of one node.
 type NodeError struct {
 	Node      string   `json:"node"`
@@ -128,51 +99,17 @@ type NodeError struct {
 }
 
 // Error is one line, without traceback and log.
-func (e *NodeError) Error() string { return "node " + e.Node + ": " + e.Message }
+func (e *NodeError) Error() string {
+	text := "node " + e.Node + ": "
+	if e.Phase != "" {
+		text += e.Phase + ": "
+	}
+	text += e.Message
+	if e.Sequence != nil {
+		text += fmt.Sprintf(" (frame %d of %s)", *e.Sequence, e.Port)
+	}
+	return text
+}
 
 // Unwrap is a built-in node's own error.
 func (e *NodeError) Unwrap() error { return e.Err }
-
-// Report is the account of a session.
-type Report struct {
-	Project     string             `json:"project"`
-	Session     string             `json:"session"`
-	State       string             `json:"state"` // starting, running, stopping, ended, failed
-	Started     time.Time          `json:"started"`
-	StartupS    float64            `json:"startup_s"` // until every node was ready
-	RunS        float64            `json:"run_s"`     // from then to the end
-	Error       *NodeError         `json:"error,omitempty"`
-	Warnings    []string           `json:"warnings,omitempty"`
-	Nodes       []NodeReport       `json:"nodes"`
-	Connections []ConnectionReport `json:"connections"`
-}
-
-// NodeReport is the account of one node.
-type NodeReport struct {
-	Node       string            `json:"node"`
-	Container  bool              `json:"container"`
-	State      string            `json:"state"`
-	ExitCode   *int              `json:"exit_code,omitempty"`
-	OOM        bool              `json:"oom,omitempty"`
-	Forced     bool              `json:"forced,omitempty"` // had to be killed
-	CPUS       float64           `json:"cpu_s,omitempty"`
-	MemoryPeak uint64            `json:"memory_peak,omitempty"` // bytes
-	Unread     map[string]uint64 `json:"unread,omitempty"`      // frames sent to ports that nothing reads
-	Files      []node.File       `json:"files,omitempty"`
-}
-
-// ConnectionReport is the account of one connection.
-type ConnectionReport struct {
-	From     string  `json:"from"` // node.port
-	To       string  `json:"to"`
-	Frames   uint64  `json:"frames"` // received
-	Bytes    uint64  `json:"bytes"`
-	Dropped  uint64  `json:"dropped"`
-	Rate     float64 `json:"rate"` // frames a second while the session ran
-	P50      uint64  `json:"latency_p50_ns"`
-	P99      uint64  `json:"latency_p99_ns"`
-	BlockedS float64 `json:"blocked_s"` // that the producer waited for room
-}
-
-// Text writes the report for people.
-func (r Report) Text(w io.Writer) error { return os.ErrInvalid }

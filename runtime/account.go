@@ -1,0 +1,119 @@
+package runtime
+
+import (
+	"errors"
+	"time"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
+	"github.com/medianode/docker-medianode/runtime/node"
+)
+
+// conclude fixes error and report when everything has ended.
+func (s *Session) conclude() {
+	s.over = time.Now()
+	switch {
+	case s.culprit != nil:
+		s.nodeError = s.describe(s.culprit, s.nodeError)
+		s.err = s.nodeError
+	case s.cause != nil:
+		s.err = s.cause
+	case s.killed:
+		s.err = ErrKilled
+	default:
+		s.concludeQuietly()
+	}
+	for _, m := range s.members {
+		if !m.exited && (m.container != "" || !m.Container && !s.neverRan(m)) {
+			s.warn("node " + m.ID + " has not ended: it was given up")
+		}
+	}
+	r := s.account()
+	s.final = &r
+}
+
+// concludeQuietly finds what no node was blamed for: an input that ended
+// early although its producer did not fail.
+func (s *Session) concludeQuietly() {
+	for _, m := range s.members {
+		if errors.Is(m.err, node.ErrIncomplete) {
+			s.culprit, s.nodeError = m, s.describe(m, &NodeError{Message: m.err.Error(), Err: m.err})
+			s.err = s.nodeError
+			return
+		}
+	}
+}
+
+// Report is what happened up to now; it stays after Close.
+func (s *Session) Report() Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.final != nil {
+		return *s.final
+	}
+	return s.account()
+}
+
+func (s *Session) account() Report {
+	r := Report{
+		Project: s.c.Project, Session: s.c.Session, State: s.stateName(), Started: s.begun,
+		Warnings: append([]string(nil), s.warnings...), Nodes: []NodeReport{}, Connections: []ConnectionReport{},
+	}
+	end := s.over
+	if end.IsZero() {
+		end = time.Now()
+	}
+	var run time.Duration
+	if s.started.IsZero() {
+		r.StartupS = end.Sub(s.begun).Seconds()
+	} else {
+		run = end.Sub(s.started)
+		r.StartupS, r.RunS = s.started.Sub(s.begun).Seconds(), run.Seconds()
+	}
+	var failure *NodeError
+	if errors.As(s.err, &failure) {
+		r.Error = failure
+	} else if s.err != nil {
+		r.Message = s.err.Error()
+	}
+	for _, m := range s.members {
+		r.Nodes = append(r.Nodes, m.account())
+		r.Connections = append(r.Connections, connections(m.Node.Node, s.ledgerOf, run)...)
+	}
+	return r
+}
+
+func (s *Session) ledgerOf(spec channel.Spec) *channel.Ledger {
+	return s.ledgers[spec.For(s.c.Session).Name]
+}
+
+func (s *Session) stateName() string {
+	switch {
+	case s.over.IsZero() && s.stopping:
+		return "stopping"
+	case s.over.IsZero() && s.started.IsZero():
+		return "starting"
+	case s.over.IsZero():
+		return "running"
+	case s.err != nil:
+		return "failed"
+	}
+	return "ended"
+}
+
+func (m *member) account() NodeReport {
+	r := NodeReport{Node: m.ID, Container: m.Container, State: m.state, Forced: m.forced, Unread: m.unread}
+	if c := m.dead; c != nil {
+		code := c.ExitCode
+		r.ExitCode, r.OOM = &code, c.OOMKilled
+	}
+	if b := m.bye; b != nil {
+		r.CPUS, r.MemoryPeak = b.CPU, max(b.MemoryPeak, b.RSSPeak)
+	}
+	if m.ports != nil {
+		r.Files = m.ports.Files()
+		if !m.exited {
+			r.Unread = m.ports.Unread()
+		}
+	}
+	return r
+}

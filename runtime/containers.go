@@ -1,0 +1,226 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// bringUp makes and starts the containers. What happens to them meanwhile is
+// heard by watch.
+func (s *Session) bringUp() {
+	err := s.up()
+	s.post(func() {
+		s.raising = false
+		if err != nil && s.upCtx.Err() == nil {
+			s.fail(err)
+		}
+		s.checkReady()
+	})
+}
+
+func (s *Session) up() error {
+	if err := s.watch(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(s.upCtx, callTimeout)
+	project, err := s.c.Engine.LoadProject(ctx, s.c.ComposeFile, s.c.Project)
+	cancel()
+	if err != nil {
+		return fmt.Errorf("load %s: %w", s.c.ComposeFile, err)
+	}
+	ctx, cancel = context.WithTimeout(s.upCtx, upTimeout)
+	err = s.c.Engine.Up(ctx, project)
+	cancel()
+	// Also after a failure: what has started must be known to be killed.
+	known := s.lookAround()
+	if err != nil {
+		return fmt.Errorf("start the containers: %w", err)
+	}
+	return known
+}
+
+// lookAround finds the containers whose start no event has told.
+func (s *Session) lookAround() error {
+	ctx, cancel := context.WithTimeout(s.life, callTimeout)
+	defer cancel()
+	containers, err := s.c.Engine.Containers(ctx, s.c.Project)
+	if err != nil {
+		return fmt.Errorf("containers of project %s: %w", s.c.Project, err)
+	}
+	for _, c := range containers {
+		if m := s.byService[c.Service]; m != nil && !c.Started.IsZero() {
+			s.post(func() { s.onStart(m, c.ID, c.Started) })
+			if c.State != "running" {
+				s.group.Go(func() { s.await(m, Event{Container: c.ID, ExitCode: c.ExitCode}) })
+			}
+		}
+	}
+	return nil
+}
+
+// watch listens to the engine's events until life ends, and again from where
+// it was when the engine is lost; it returns when no event can be missed.
+func (s *Session) watch() error {
+	listening, failed := make(chan struct{}), make(chan error, 1)
+	s.group.Go(func() {
+		query := EventQuery{Project: s.c.Project, Listening: func() { close(listening) }}
+		query.Each = func(e Event) {
+			query.Since = e.Time
+			s.onEvent(e)
+		}
+		for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+			began := time.Now()
+			err := s.c.Engine.Events(s.life, query)
+			if s.life.Err() != nil {
+				return
+			}
+			select {
+			case failed <- err: // the first one, if watch still waits
+			default:
+			}
+			s.post(func() { s.lostEngine(err) })
+			if query.Since.IsZero() {
+				query.Since = began
+			}
+			query.Listening = func() {}
+			pause(s.life, wait)
+		}
+	})
+	select {
+	case <-listening:
+		return nil
+	case err := <-failed:
+		return fmt.Errorf("events of the engine: %w", err)
+	case <-time.After(callTimeout):
+		return errors.New("events of the engine: no answer")
+	case <-s.upCtx.Done():
+		return s.upCtx.Err()
+	}
+}
+
+// lostEngine is a warning, once: data flows without the engine.
+func (s *Session) lostEngine(err error) {
+	text := "the engine's events ended; deaths of containers are noticed later"
+	for _, w := range s.warnings {
+		if len(w) >= len(text) && w[:len(text)] == text {
+			return
+		}
+	}
+	if err != nil {
+		text += ": " + err.Error()
+	}
+	s.warn(text)
+}
+
+func (s *Session) onEvent(e Event) {
+	m := s.byService[e.Service]
+	if m == nil {
+		return
+	}
+	switch e.Action {
+	case "start":
+		s.post(func() { s.onStart(m, e.Container, e.Time) })
+	case "die":
+		s.group.Go(func() { s.await(m, e) })
+	}
+}
+
+// await finds out how a container ended that is ending: its event says so, or
+// its process is gone. The engine may need a moment to know.
+func (s *Session) await(m *member, e Event) {
+	m.awaiting.Do(func() {
+		var c Container
+		var err error
+		for end := time.Now().Add(killGrace); ; {
+			c, err = s.inspect(m, e.Container)
+			if (err == nil && c.State != "running") || time.Now().After(end) || s.life.Err() != nil {
+				break
+			}
+			pause(s.life, lookEvery)
+		}
+		if err != nil || c.State == "running" {
+			// The engine cannot tell; the event may.
+			c = Container{ID: e.Container, Service: m.Service, State: "exited", ExitCode: e.ExitCode}
+			if e.Container == "" {
+				c.ExitCode = -1
+			}
+		}
+		s.post(func() {
+			m.dead = &c
+			close(m.ended)
+			s.settle(m)
+		})
+	})
+}
+
+func (s *Session) inspect(m *member, id string) (Container, error) {
+	if id == "" {
+		s.mu.Lock()
+		id = m.container
+		s.mu.Unlock()
+	}
+	if id == "" {
+		return Container{}, errors.New("no container")
+	}
+	ctx, cancel := context.WithTimeout(s.life, callTimeout)
+	defer cancel()
+	return s.c.Engine.Inspect(ctx, id)
+}
+
+// sendSignal sends a signal to the container of a node, if it has one.
+func (s *Session) sendSignal(m *member, name string) {
+	id := m.container
+	if id == "" {
+		return
+	}
+	s.group.Go(func() {
+		ctx, cancel := context.WithTimeout(s.life, callTimeout)
+		defer cancel()
+		if err := s.c.Engine.Kill(ctx, id, name); err != nil && s.life.Err() == nil {
+			s.post(func() { s.warn(fmt.Sprintf("node %s: %s: %v", m.ID, name, err)) })
+		}
+	})
+}
+
+// follow reads the log of a container from its first line to its last.
+func (s *Session) follow(m *member, id string) {
+	defer close(m.logged)
+	out := &liner{node: m.ID, stream: "stdout", each: m.log.line}
+	bad := &liner{node: m.ID, stream: "stderr", each: m.log.line}
+	err := s.c.Engine.Logs(s.life, id, LogOptions{Follow: true, Tail: "all"}, out, bad)
+	out.flush()
+	bad.flush()
+	if err != nil && s.life.Err() == nil {
+		s.post(func() { s.warn(fmt.Sprintf("node %s: log: %v", m.ID, err)) })
+	}
+}
+
+// readLogs waits for the ends of the logs of containers that have ended.
+func (s *Session) readLogs() {
+	late := time.After(logGrace)
+	for _, m := range s.members {
+		if m.container == "" {
+			continue
+		}
+		select {
+		case <-m.logged:
+		case <-late:
+			return
+		}
+	}
+}
+
+// signalName is the name of a signal on Linux, where containers run.
+func signalName(n int) string {
+	names := map[int]string{
+		1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS",
+		8: "SIGFPE", 9: "SIGKILL", 11: "SIGSEGV", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM", 31: "SIGSYS",
+	}
+	if name, ok := names[n]; ok {
+		return name
+	}
+	return "signal " + strconv.Itoa(n)
+}

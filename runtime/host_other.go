@@ -1,0 +1,21 @@
+//go:build !unix
+
+package runtime
+
+import (
+	"errors"
+	"math"
+	"os"
+)
+
+func tryLock(*os.File) (bool, error) { return true, nil }
+
+func free(string) (int64, error) { return math.MaxInt64, nil }
+
+func owner(os.FileInfo) int { return os.Getuid() }
+
+func kernel() string { return "" }
+
+func ask(int) error { return errors.ErrUnsupported }
+
+func mapFile(string) ([]byte, func() error, error) { return nil, nil, errors.ErrUnsupported }

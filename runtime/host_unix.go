@@ -1,0 +1,69 @@
+//go:build unix
+
+package runtime
+
+import (
+	"errors"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// tryLock locks a file for this process; false if another one has it.
+func tryLock(f *os.File) (bool, error) {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// free is the bytes that dir's file system has left.
+func free(dir string) (int64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return 0, err
+	}
+	return int64(s.Bavail) * int64(s.Bsize), nil
+}
+
+// owner is the uid of a file's owner.
+func owner(i os.FileInfo) int {
+	if s, ok := i.Sys().(*syscall.Stat_t); ok {
+		return int(s.Uid)
+	}
+	return -1
+}
+
+// mapFile maps a file of shared memory.
+func mapFile(path string) (mem []byte, unmap func() error, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close() //nolint:errcheck // a descriptor that was only mapped
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	// Shared and writable: a view of a ledger tries to format it, and on some
+	// processors the attempt counts as a write, which would make a private copy.
+	mem, err = unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, nil, err
+	}
+	return mem, func() error { return unix.Munmap(mem) }, nil
+}
+
+// kernel is this machine's kernel release.
+func kernel() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// ask asks a process to end.
+func ask(pid int) error { return unix.Kill(pid, unix.SIGTERM) }

@@ -1,0 +1,138 @@
+package runtime
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	maxLine  = 16 << 10 // bytes of a line; the rest is cut
+	tailSize = 20       // lines of a NodeError
+)
+
+// logbook collects the lines of one container: the last ones for an error, all
+// for the sink.
+type logbook struct {
+	node string
+	sink *sink
+	mu   sync.Mutex
+	tail []string
+}
+
+// sink gives lines to a LogSink one at a time.
+type sink struct {
+	mu   sync.Mutex
+	take LogSink
+}
+
+func (s *sink) line(l LogLine) {
+	if s.take == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.take(l)
+}
+
+func (b *logbook) line(l LogLine) {
+	b.mu.Lock()
+	b.tail = append(b.tail, l.Text)
+	if len(b.tail) > tailSize {
+		b.tail = b.tail[1:]
+	}
+	b.mu.Unlock()
+	b.sink.line(l)
+}
+
+// last are the last lines.
+func (b *logbook) last() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]string(nil), b.tail...)
+}
+
+// liner is a writer that makes lines of one stream of the engine's log.
+type liner struct {
+	node, stream string
+	each         func(LogLine)
+	line         []byte
+	cut          bool // the line is longer than maxLine
+}
+
+// timeSize is the most that the engine's time takes in front of a line.
+const timeSize = 64
+
+// Write never fails.
+func (w *liner) Write(p []byte) (int, error) {
+	n := len(p)
+	for {
+		end := bytes.IndexByte(p, '\n')
+		part := p
+		if end >= 0 {
+			part = p[:end]
+		}
+		if room := maxLine + timeSize - len(w.line); len(part) > room {
+			part, w.cut = part[:room], true
+		}
+		w.line = append(w.line, part...)
+		if end < 0 {
+			return n, nil
+		}
+		w.flush()
+		p = p[end+1:]
+	}
+}
+
+// flush ends a line; also at the end of the stream.
+func (w *liner) flush() {
+	if len(w.line) == 0 {
+		return
+	}
+	stamp, text, _ := bytes.Cut(w.line, []byte(" "))
+	at, err := time.Parse(time.RFC3339Nano, string(stamp))
+	if err != nil {
+		at, text = time.Now(), w.line
+	}
+	text = bytes.TrimSuffix(text, []byte("\r"))
+	if len(text) > maxLine {
+		text, w.cut = text[:maxLine], true
+	}
+	clean := escape(text)
+	if w.cut {
+		clean += " …"
+	}
+	w.each(LogLine{Time: at, Node: w.node, Stream: w.stream, Text: clean})
+	w.line, w.cut = w.line[:0], false
+}
+
+// escape makes text that cannot steer a terminal: control characters, broken
+// UTF-8 and characters that turn the direction of text become escapes.
+func escape(text []byte) string {
+	plain := func(r rune) bool { return r == '\t' || (unicode.IsPrint(r) && r != utf8.RuneError) }
+	if utf8.Valid(text) && bytes.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
+		return string(text)
+	}
+	var b strings.Builder
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, text[0])
+		case plain(r) || r == utf8.RuneError:
+			b.WriteRune(r)
+		case r < 0x80:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		case r < 0x10000:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		}
+		text = text[n:]
+	}
+	return b.String()
+}

@@ -1,0 +1,219 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
+	"github.com/medianode/docker-medianode/runtime/node"
+)
+
+// lookEvery is how often the runtime looks whether a silent node lives.
+const lookEvery = 100 * time.Millisecond
+
+// member is one node of a running session. Only loop changes it, except where
+// a field says otherwise.
+type member struct {
+	Node
+	state string
+	log   *logbook // has its own lock
+
+	// A container node.
+	control   *channel.Publisher
+	status    *channel.Subscriber
+	commands  chan channel.Command
+	container string    // id
+	deadline  time.Time // for being ready
+	failure   *channel.Status
+	bye       *channel.Status
+	dead      *Container    // as it was when it had ended
+	drained   bool          // every status of a dead container has been read
+	ended     chan struct{} // closed when dead is set
+	logged    chan struct{} // closed when the log has been read to its end
+	awaiting  sync.Once
+
+	// A built-in node.
+	ports *node.Ports
+	err   error
+
+	closed bool // its last frame is sent
+	exited bool // nothing more will come from it
+	forced bool // TERM or KILL was sent after the grace
+	unread map[string]uint64
+}
+
+func newMember(n Node, out *sink) *member {
+	if n.Service == "" {
+		n.Service = n.ID
+	}
+	if n.StartTimeout <= 0 {
+		n.StartTimeout = defaultStartTimeout
+	}
+	return &member{
+		Node: n, state: StateCreated, log: &logbook{node: n.ID, sink: out},
+		commands: make(chan channel.Command, 8), // more than there are commands
+		ended:    make(chan struct{}), logged: make(chan struct{}),
+	}
+}
+
+// hasControl says whether the container speaks with the runtime. A finished
+// image without the SDK does not: it is ready when it runs.
+func (m *member) hasControl() bool { return m.Container && m.Control != nil && m.Status != nil }
+
+// isSource says whether nothing but feedback enters the node.
+func (m *member) isSource() bool {
+	for _, in := range m.Inputs {
+		if !in.Feedback {
+			return false
+		}
+	}
+	return true
+}
+
+// isReady says whether the node waits for the start.
+func (m *member) isReady() bool {
+	switch {
+	case !m.Container:
+		return true
+	case !m.hasControl():
+		return m.container != ""
+	}
+	return m.state == StateReady
+}
+
+// command gives the node something to do. The queue holds all commands there are.
+func (m *member) command(name, session string) {
+	if !m.hasControl() {
+		return
+	}
+	select {
+	case m.commands <- channel.Command{Command: name, Session: session}:
+	default:
+	}
+}
+
+// sendCommands sends what command queues, in order.
+func (s *Session) sendCommands(m *member) {
+	for {
+		select {
+		case c := <-m.commands:
+			if err := sendCommand(s.life, m.control, c); err != nil && s.life.Err() == nil {
+				s.post(func() { s.warn(fmt.Sprintf("node %s: command %s: %v", m.ID, c.Command, err)) })
+			}
+		case <-s.life.Done():
+			return
+		}
+	}
+}
+
+func sendCommand(ctx context.Context, p *channel.Publisher, c channel.Command) error {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	l, err := p.Loan(len(text))
+	if err != nil {
+		return err
+	}
+	l.Header.Kind = channel.Control
+	copy(l.Payload, text)
+	if err := l.Send(ctx); err != nil {
+		return errors.Join(err, l.Release())
+	}
+	return nil
+}
+
+// receiveStatus reads what the node says until its container has ended and all
+// is read. A writer that was there and is gone is noticed here, without the
+// engine.
+func (s *Session) receiveStatus(m *member) {
+	defer s.post(func() {
+		m.drained = true
+		s.settle(m)
+	})
+	seen, lost := false, false
+	for {
+		ctx, cancel := context.WithTimeout(s.life, lookEvery)
+		sample, err := m.status.Receive(ctx)
+		cancel()
+		alive := m.status.WriterAlive()
+		if err == nil {
+			seen = true
+			s.takeStatus(m, sample)
+			continue
+		}
+		if s.life.Err() != nil {
+			return
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			s.post(func() { s.failNode(m, &NodeError{Phase: "status", Message: err.Error()}) })
+			return
+		}
+		select {
+		case <-m.ended: // and nothing was there after that
+			return
+		default:
+		}
+		if seen = seen || alive; seen && !alive && !lost {
+			lost = true
+			s.group.Go(func() { s.await(m, Event{}) })
+		}
+	}
+}
+
+func (s *Session) takeStatus(m *member, sample channel.Sample) {
+	var st channel.Status
+	err := json.Unmarshal(sample.Payload, &st)
+	flags := sample.Header.Flags
+	err = errors.Join(err, sample.Release())
+	if flags&channel.EndOfStream != 0 {
+		return
+	}
+	s.post(func() {
+		if err != nil {
+			s.failNode(m, &NodeError{Phase: "status", Message: err.Error()})
+			return
+		}
+		s.onStatus(m, st)
+	})
+}
+
+// errCut is the error of a built-in node that had not ended with the grace.
+var errCut = errors.New("did not end within the stop grace")
+
+// runBuiltin runs the body of a built-in node and ends its streams.
+func (s *Session) runBuiltin(m *member) {
+	ctx := s.hard
+	if m.isSource() {
+		ctx = s.source
+	}
+	err := body(ctx, m)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = nil // it was told to stop
+	}
+	bad := m.ports.Close(s.hard, err != nil || s.hard.Err() != nil)
+	switch {
+	case err != nil:
+	case s.hard.Err() != nil:
+		err = errCut
+	default:
+		err = bad
+	}
+	s.post(func() { s.onReturn(m, err) })
+}
+
+// body keeps a panic from taking the process with it, and containers behind.
+func body(ctx context.Context, m *member) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return m.Run(ctx, m.ports)
+}

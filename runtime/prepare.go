@@ -1,0 +1,195 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
+	"github.com/medianode/docker-medianode/runtime/node"
+)
+
+// closeTimeout is for steps that only free memory and remove files.
+const closeTimeout = 10 * time.Second
+
+// prepare makes all that containers find when they start. Each thing made is
+// followed by later, so that Close takes away exactly what there is.
+func (s *Session) prepare(ctx context.Context) error {
+	p := &place{project: s.c.Project, dir: s.c.Dir, root: s.c.Domain.Root, uid: s.c.UID, gid: s.c.GID}
+	s.later("unlock project", closeTimeout, func(context.Context) error { return p.leave() })
+	if err := p.take(Owner{PID: os.Getpid(), Pipeline: s.c.Pipeline, Started: s.begun}); err != nil {
+		return err
+	}
+	if err := s.sweep(ctx, p); err != nil {
+		return err
+	}
+	if err := p.fits(s.c.SharedMemory); err != nil {
+		return err
+	}
+	s.later("project directory", closeTimeout, func(context.Context) error { return p.wipe() })
+	if err := p.make(); err != nil {
+		return err
+	}
+	if err := s.openTransport(); err != nil {
+		return err
+	}
+	for _, spec := range s.specs() {
+		if err := s.create(spec); err != nil {
+			return err
+		}
+	}
+	s.later("processes of the session", closeTimeout, s.quiet)
+	if err := s.openPorts(); err != nil {
+		return err
+	}
+	if len(s.byService) > 0 {
+		s.later("remove project "+s.c.Project+" (docker medianode down does it too)", downTimeout, func(ctx context.Context) error {
+			return s.c.Engine.Down(ctx, s.c.Project, 0)
+		})
+	}
+	return ctx.Err()
+}
+
+// sweep removes what a dead earlier run has left. Whoever holds the lock is
+// the only one of this machine; a service that is none of the nodes is the
+// runtime of a detached project, which needs no lock.
+func (s *Session) sweep(ctx context.Context, p *place) error {
+	if len(s.byService) > 0 {
+		call, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		containers, err := s.c.Engine.Containers(call, s.c.Project)
+		if err != nil {
+			return fmt.Errorf("look for project %s: %w", s.c.Project, err)
+		}
+		for _, c := range containers {
+			if s.byService[c.Service] == nil && c.State == "running" {
+				return &RunningError{Project: s.c.Project}
+			}
+		}
+		call, cancel = context.WithTimeout(ctx, downTimeout)
+		defer cancel()
+		if err := s.c.Engine.Down(call, s.c.Project, 0); err != nil {
+			return fmt.Errorf("remove what an earlier run of project %s left: %w", s.c.Project, err)
+		}
+	}
+	return p.wipe()
+}
+
+func (s *Session) openTransport() error {
+	t, err := s.c.Open(s.c.Domain, filepath.Join(s.c.Dir, "shm"))
+	if err != nil {
+		return fmt.Errorf("shared memory: %w", err)
+	}
+	s.transport = t
+	s.later("shared memory", closeTimeout, func(context.Context) error { return t.Close() })
+	return nil
+}
+
+// specs are all channels of the session, under their real names.
+func (s *Session) specs() []channel.Spec {
+	var specs []channel.Spec
+	for _, c := range s.c.Channels {
+		specs = append(specs, c.For(s.c.Session))
+	}
+	for _, m := range s.members {
+		if m.hasControl() {
+			specs = append(specs, *m.Control, *m.Status)
+		}
+	}
+	return specs
+}
+
+func (s *Session) create(spec channel.Spec) error {
+	made, err := s.transport.Create(spec)
+	if err != nil {
+		return fmt.Errorf("create channel %s: %w", spec.Name, err)
+	}
+	s.later("channel "+spec.Name, closeTimeout, func(context.Context) error { return made.Close() })
+	ledger, unmap, err := s.ledger(spec)
+	if err != nil {
+		return fmt.Errorf("ledger of channel %s: %w", spec.Name, err)
+	}
+	s.ledgers[spec.Name] = ledger
+	s.later("ledger of channel "+spec.Name, closeTimeout, func(context.Context) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.ledgers, spec.Name)
+		return unmap()
+	})
+	return nil
+}
+
+// ledger is a look at a channel's counters: by its file, or, for a transport
+// inside the process, by an end that is opened and closed.
+func (s *Session) ledger(spec channel.Spec) (*channel.Ledger, func() error, error) {
+	mem, unmap, err := mapFile(filepath.Join(s.c.Dir, "shm", channel.LedgerName(spec.Name)))
+	if err == nil {
+		l, err := channel.NewLedger(mem, len(spec.Readers))
+		if err != nil {
+			return nil, nil, errors.Join(err, unmap())
+		}
+		return l, unmap, nil
+	}
+	if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, errors.ErrUnsupported) {
+		return nil, nil, err
+	}
+	out, err := s.transport.Outlet(spec)
+	if err != nil {
+		return nil, nil, err
+	}
+	return out.Ledger(), func() error { return nil }, out.Close()
+}
+
+// openPorts opens what the runtime itself sends and receives by, before any
+// container is there, so that no first frame is lost.
+func (s *Session) openPorts() error {
+	for _, m := range s.members {
+		switch {
+		case m.hasControl():
+			control, err := channel.NewPublisher(s.transport, *m.Control)
+			if err != nil {
+				return err
+			}
+			s.later("control of "+m.ID, closeTimeout, func(context.Context) error { return control.Close() })
+			status, err := channel.NewSubscriber(s.transport, *m.Status, 0)
+			if err != nil {
+				return err
+			}
+			s.later("status of "+m.ID, closeTimeout, func(context.Context) error { return status.Close() })
+			m.control, m.status = control, status
+			s.group.Go(func() { s.sendCommands(m) })
+			s.group.Go(func() { s.receiveStatus(m) })
+		case !m.Container:
+			ports, err := node.Open(s.transport, m.Node.Node, s.c.Session)
+			if err != nil {
+				return fmt.Errorf("node %s: %w", m.ID, err)
+			}
+			m.ports = ports
+			s.later("ports of "+m.ID, closeTimeout, func(context.Context) error {
+				cut, cancel := context.WithCancel(context.Background())
+				cancel() // nobody listens any more: only close
+				_ = ports.Close(cut, true)
+				return nil
+			})
+		}
+	}
+	return nil
+}
+
+// quiet waits for the session's goroutines; they end with life.
+func (s *Session) quiet(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		s.group.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return errors.New("a built-in node does not return")
+	}
+}

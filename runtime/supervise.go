@@ -1,0 +1,397 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
+	"github.com/medianode/docker-medianode/runtime/node"
+)
+
+const (
+	termGrace = 2 * time.Second // from TERM to KILL
+	killGrace = 5 * time.Second // from KILL to giving a container up
+	logGrace  = 2 * time.Second // for the log of a container that has ended
+)
+
+// loop does what is posted until every node has ended. All functions of this
+// file run in it.
+func (s *Session) loop() {
+	defer close(s.ended)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		done, next := s.finished(), s.nextDeadline()
+		s.mu.Unlock()
+		if done {
+			break
+		}
+		timer.Reset(time.Until(next))
+		var f func()
+		select {
+		case f = <-s.inbox:
+		case <-timer.C:
+			f = s.onTime
+		}
+		s.mu.Lock()
+		f()
+		s.mu.Unlock()
+	}
+	s.readLogs()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conclude()
+}
+
+// finished says whether nothing more will happen. A container that was never
+// made counts as ended once the project is no longer being brought up.
+func (s *Session) finished() bool {
+	if s.raising {
+		return false
+	}
+	for _, m := range s.members {
+		if m.exited || (m.Container && m.container == "" && s.stopping) || (!m.Container && s.neverRan(m)) {
+			continue
+		}
+		return s.past(s.giveUpAt)
+	}
+	return true
+}
+
+// neverRan says whether m is a source of a session that ends before its start.
+func (s *Session) neverRan(m *member) bool {
+	return s.stopping && m.isSource() && s.started.IsZero()
+}
+
+func (s *Session) past(t time.Time) bool { return !t.IsZero() && !time.Now().Before(t) }
+
+// nextDeadline is when onTime has something to do next.
+func (s *Session) nextDeadline() time.Time {
+	next := time.Now().Add(time.Hour)
+	for _, t := range []time.Time{s.termAt, s.killAt, s.giveUpAt} {
+		if !t.IsZero() && t.Before(next) {
+			next = t
+		}
+	}
+	for _, m := range s.members {
+		if !m.deadline.IsZero() && m.deadline.Before(next) {
+			next = m.deadline
+		}
+	}
+	return next
+}
+
+func (s *Session) onTime() {
+	for _, m := range s.members {
+		if s.past(m.deadline) {
+			m.deadline = time.Time{}
+			s.failNode(m, &NodeError{Phase: startPhase(m.state), Message: fmt.Sprintf("not ready after %s: raise start_timeout_ms if it needs longer", m.StartTimeout)})
+		}
+	}
+	if s.past(s.termAt) {
+		s.termAt = time.Time{}
+		s.terminate()
+	}
+	if s.past(s.killAt) {
+		s.killAt = time.Time{}
+		s.signal("SIGKILL")
+		s.giveUpAt = time.Now().Add(killGrace)
+	}
+}
+
+// startPhase is what a node does in a state before ready.
+func startPhase(state string) string {
+	switch state {
+	case StateLoading:
+		return "load"
+	case StateOpening:
+		return "open"
+	}
+	return "start"
+}
+
+func (s *Session) setState(m *member, state string) {
+	if m.state == state || m.state == StateFailed {
+		return
+	}
+	m.state = state
+	if s.c.Note != nil {
+		s.c.Note(m.ID, state)
+	}
+}
+
+func (s *Session) warn(text string) {
+	s.warnings = append(s.warnings, text)
+	if s.c.Warn != nil {
+		s.c.Warn(text)
+	}
+}
+
+// onStart is the start of a node's container.
+func (s *Session) onStart(m *member, id string, at time.Time) {
+	if m.container != "" {
+		return
+	}
+	m.container = id
+	s.setState(m, StateStarting)
+	s.group.Go(func() { s.follow(m, id) })
+	if s.killed || (s.stopping && s.started.IsZero()) {
+		s.sendSignal(m, "SIGKILL")
+	}
+	if m.hasControl() && !s.stopping {
+		// The engine's clock may be another one: the deadline is this process's.
+		m.deadline = time.Now().Add(m.StartTimeout - min(max(0, time.Since(at)), m.StartTimeout/2))
+	}
+	s.checkReady()
+}
+
+// onStatus is a message of a node.
+func (s *Session) onStatus(m *member, st channel.Status) {
+	switch st.Event {
+	case channel.EventHello:
+		s.setState(m, StateLoading)
+	case channel.EventLoaded:
+		s.setState(m, StateOpening)
+		if !s.stopping {
+			m.command(channel.CommandOpen, s.c.Session)
+		}
+	case channel.EventReady:
+		m.deadline = time.Time{}
+		s.setState(m, StateReady)
+		s.checkReady()
+	case channel.EventError:
+		m.failure = &st
+		s.failNode(m, nil)
+	case channel.EventClosed:
+		m.closed, m.unread = true, st.Unread
+		s.setState(m, StateClosed)
+		s.checkClosed()
+	case channel.EventBye:
+		m.bye = &st
+	}
+}
+
+// checkReady starts the session when every node waits for it.
+func (s *Session) checkReady() {
+	if s.stopping || !s.started.IsZero() || s.raising {
+		return
+	}
+	for _, m := range s.members {
+		if !m.isReady() {
+			return
+		}
+	}
+	s.started = time.Now()
+	for _, m := range s.members {
+		m.command(channel.CommandStart, s.c.Session)
+		if !m.exited {
+			s.setState(m, StateRunning)
+		}
+		if !m.Container && m.isSource() {
+			s.group.Go(func() { s.runBuiltin(m) })
+		}
+	}
+	close(s.running)
+}
+
+// onReturn is the end of a built-in node.
+func (s *Session) onReturn(m *member, err error) {
+	m.exited, m.closed, m.err, m.unread = true, err == nil, err, m.ports.Unread()
+	switch {
+	case err == nil:
+		s.setState(m, StateExited)
+	case errors.Is(err, errCut) && s.killed:
+		s.setState(m, StateFailed)
+	case errors.Is(err, errCut):
+		s.failNode(m, &NodeError{Phase: "stop", Message: err.Error() + fmt.Sprintf(" of %s", s.grace)})
+	case errors.Is(err, node.ErrIncomplete):
+		s.setState(m, StateFailed) // by another node's failure, which is told first
+		s.stop()
+	default:
+		s.failNode(m, &NodeError{Message: err.Error(), Err: err})
+	}
+	s.checkClosed()
+}
+
+// checkClosed lets the containers end when every node has sent its last frame.
+// A finished image does not tell: it ends by a signal when the others have.
+func (s *Session) checkClosed() {
+	speakers := 0
+	for _, m := range s.members {
+		if m.Container && !m.hasControl() {
+			continue
+		}
+		speakers++
+		if !m.closed && !m.exited && !s.neverRan(m) {
+			return
+		}
+	}
+	if speakers == 0 && !s.stopping {
+		return
+	}
+	if s.exiting {
+		return
+	}
+	s.exiting = true
+	for _, m := range s.members {
+		if !m.exited {
+			m.command(channel.CommandExit, "")
+			s.dismiss(m)
+		}
+	}
+	if s.termAt.IsZero() && s.killAt.IsZero() && s.giveUpAt.IsZero() {
+		s.termAt = time.Now().Add(s.grace)
+	}
+}
+
+// dismiss ends the container of a finished image.
+func (s *Session) dismiss(m *member) {
+	if m.Container && !m.hasControl() && !m.closed {
+		m.closed = true
+		s.sendSignal(m, "SIGTERM")
+	}
+}
+
+// settle is called when a container has ended, and when its last status has
+// been read; with both it is known how the node ended.
+func (s *Session) settle(m *member) {
+	if m.dead == nil || m.exited || (m.hasControl() && !m.drained) {
+		return
+	}
+	m.exited, m.deadline = true, time.Time{}
+	c := m.dead
+	switch {
+	case m.failure != nil || m.state == StateFailed:
+		s.failNode(m, nil)
+	case s.killed:
+		s.setState(m, StateFailed)
+	case m.closed && !m.hasControl():
+		s.setState(m, StateExited) // by the signal it was sent
+	case m.forced && m.closed:
+		s.setState(m, StateExited)
+		s.warn(fmt.Sprintf("node %s: its data is complete, but it had to be killed", m.ID))
+	case m.forced:
+		s.failNode(m, &NodeError{Phase: "stop", Message: fmt.Sprintf("did not end within the stop grace of %s and was killed", s.grace)})
+	case c.ExitCode == 0 && (m.closed || !m.hasControl()):
+		m.closed = true
+		s.setState(m, StateExited)
+	default:
+		s.failNode(m, nil)
+	}
+	s.checkClosed()
+}
+
+// failNode notes that a node failed; the first one is the cause, what follows
+// is taken for its consequence.
+func (s *Session) failNode(m *member, e *NodeError) {
+	s.setState(m, StateFailed)
+	if s.culprit == nil && s.cause == nil && !s.killed {
+		s.culprit, s.nodeError = m, e
+	}
+	s.stop()
+	s.checkClosed()
+}
+
+// fail notes a failure that is no node's.
+func (s *Session) fail(err error) {
+	if s.culprit == nil && s.cause == nil && !s.killed {
+		s.cause = err
+	}
+	s.stop()
+}
+
+// stop lets the sources end and what is in flight drain, for the grace. A
+// session that has not started has nothing in flight.
+func (s *Session) stop() {
+	if s.stopping {
+		return
+	}
+	s.stopping = true
+	s.stopSource()
+	if s.started.IsZero() {
+		s.cutUp()
+		s.terminate()
+		s.checkClosed()
+		return
+	}
+	for _, m := range s.members {
+		m.command(channel.CommandStop, s.c.Session)
+		s.dismiss(m)
+	}
+	s.termAt = time.Now().Add(s.grace)
+}
+
+// terminate is the end of the grace.
+func (s *Session) terminate() {
+	s.stopping = true
+	s.termAt = time.Time{}
+	s.stopSource()
+	s.cutHard()
+	s.signal("SIGTERM")
+	s.killAt = time.Now().Add(termGrace)
+}
+
+// kill ends everything at once.
+func (s *Session) kill() {
+	if s.killed {
+		return
+	}
+	s.killed, s.stopping = true, true
+	s.termAt, s.killAt = time.Time{}, time.Time{}
+	s.stopSource()
+	s.cutUp()
+	s.cutHard()
+	s.signal("SIGKILL")
+	s.giveUpAt = time.Now().Add(killGrace)
+}
+
+// signal is sent to every container that has not ended.
+func (s *Session) signal(name string) {
+	for _, m := range s.members {
+		if m.Container && !m.exited && m.dead == nil {
+			m.forced = m.forced || (!s.started.IsZero() && m.state != StateFailed)
+			s.sendSignal(m, name)
+		}
+	}
+}
+
+// describe is the error of a node, from all that is known of its end.
+func (s *Session) describe(m *member, e *NodeError) *NodeError {
+	if e == nil {
+		e = &NodeError{}
+	}
+	e.Node, e.Container, e.Log = m.ID, m.Container, m.log.last()
+	if f := m.failure; f != nil {
+		e.Phase, e.Message, e.Traceback, e.Port, e.Sequence = f.Phase, f.Message, f.Traceback, f.Port, f.Sequence
+	}
+	c := m.dead
+	if c == nil {
+		return e
+	}
+	e.ExitCode, e.OOM = c.ExitCode, c.OOMKilled
+	if c.ExitCode > 128 && c.ExitCode < 128+65 {
+		e.Signal = signalName(c.ExitCode - 128)
+	}
+	if e.Message != "" && !e.OOM {
+		return e
+	}
+	var text []string
+	switch {
+	case e.OOM && c.Memory > 0:
+		text = append(text, fmt.Sprintf("killed at its memory limit of %s (exit code %d): raise memory_mb", size(uint64(c.Memory)), c.ExitCode))
+	case e.OOM:
+		text = append(text, fmt.Sprintf("killed for want of memory (exit code %d)", c.ExitCode))
+	case e.Signal != "":
+		text = append(text, fmt.Sprintf("killed by %s (exit code %d)", e.Signal, c.ExitCode))
+	default:
+		text = append(text, fmt.Sprintf("exited with code %d", c.ExitCode))
+	}
+	if s.started.IsZero() || !m.closed {
+		text = append(text, "before its streams ended")
+	}
+	e.Message = strings.Join(text, " ")
+	return e
+}
