@@ -124,10 +124,11 @@ func (s Spec) Sizes() Sizes {
 	data := chunks*chunk + (align - 1) + (4*(chunks+1) + 3) + 136
 	connection := 252 + 16*s.Buffer() + 8*s.Hold() + chunks
 	dynamic := 327 + 144*subscribers + 152 + 32*s.MaxNodes()
-	// Two event services, data and credit. Their dynamic configuration grows
-	// with listeners, notifiers and nodes like the one above; a listener has a
-	// bit set of its own.
-	events := 2*up(dynamic, page) + (subscribers+1)*page
+	// Two event services: to the readers, with a listener each and two notifiers,
+	// and to the writer, the other way round but for one notifier more. Each
+	// listener has a bit set of its own.
+	event := 327 + 128*(subscribers+2) + 32*s.MaxNodes()
+	events := 2*up(event, page) + (subscribers+1)*page
 	return Sizes{
 		Data:       up(data, page),
 		Connection: subscribers * up(connection, page),

@@ -29,6 +29,7 @@ package iox
 import "C"
 
 import (
+	"bytes"
 	"unsafe"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -51,8 +52,11 @@ func check(op string, code C.int32_t, text *C.iox_text) error {
 	if code == C.IOX_OK {
 		return nil
 	}
+	// Not C.GoString: it would put every caller's text on the heap.
+	words := unsafe.Slice((*byte)(unsafe.Pointer(&text.text)), len(text.text))
+	words, _, _ = bytes.Cut(words, []byte{0})
 	return &Error{
-		Op: op, Code: Code(code), Text: C.GoString(&text.text[0]),
+		Op: op, Code: Code(code), Text: string(words),
 		Need: uint64(text.need), Have: uint64(text.have),
 	}
 }

@@ -10,7 +10,7 @@
 //! without a registered prefix does not exist: the host's /dev/shm is never
 //! touched.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ thread_local! {
     /// unlike opening, listing has no name to go by.
     static CURRENT: Cell<*const Domain> = const { Cell::new(ptr::null()) };
     /// The segment that this thread has created and not sized yet.
-    static UNSIZED: Cell<c_int> = const { Cell::new(-1) };
+    static UNSIZED: RefCell<Option<(c_int, CString)>> = const { RefCell::new(None) };
     /// Set when a segment did not fit: bytes wanted and bytes free.
     static SHORTAGE: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
 }
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn shm_open(name: *const c_char, flags: c_int, mode: mode_
     // SAFETY: path is a C string.
     let fd = unsafe { libc::open(path.as_ptr(), flags, mode) };
     if fd >= 0 && flags & libc::O_CREAT != 0 {
-        UNSIZED.set(fd);
+        UNSIZED.set(Some((fd, path)));
     }
     fd
 }
@@ -151,10 +151,17 @@ pub unsafe extern "C" fn shm_unlink(name: *const c_char) -> c_int {
 /// its memory here, a segment that does not fit is an error of its creation.
 #[unsafe(no_mangle)]
 pub extern "C" fn ftruncate(fd: c_int, length: off_t) -> c_int {
-    if UNSIZED.get() == fd && fd >= 0 {
-        UNSIZED.set(-1);
-        if length > 0 && !populate(fd, length) {
-            return -1;
+    if let Some((created, path)) = UNSIZED.take()
+        && created == fd
+        && length > 0
+        && !populate(fd, length)
+    {
+        // iceoryx2 does not remove a segment that it cannot size.
+        // SAFETY: path is a C string; the location of errno is valid.
+        unsafe {
+            let errno = *libc::__errno_location();
+            libc::unlink(path.as_ptr());
+            return fail(errno, -1);
         }
     }
     // SAFETY: a system call on numbers. By number, because the name is this
