@@ -6,7 +6,6 @@ must be equal to what the pipeline writes: a test compares them.
     PYTHONPATH=nodes/speech:nodes/asr python offline.py DIRECTORY
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -20,13 +19,10 @@ def main(directory):
     recognizer.load()
     recognizer.open("offline")
     with open(directory / "captions.txt", "w") as text, open(directory / "captions.jsonl", "w") as captions:
+        files = {"text": text, "captions": captions}
         for frame in clips.produce():
-            for result in recognizer.process(frame) or ():
-                line = bytes(result.data).decode()
-                if result.port == "text":
-                    print(line, file=text)
-                else:
-                    print(json.dumps(json.loads(line), ensure_ascii=False, separators=(",", ":")), file=captions)
+            for result in recognizer.process(frame):
+                print(result.text, file=files[result.port])
     recognizer.close()
 
 

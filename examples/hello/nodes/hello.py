@@ -6,5 +6,4 @@ from medianode import Frame, Node
 class Greeter(Node):
     def process(self, frame):
         """Called with every frame that arrives; what it returns is sent on."""
-        name = frame.data.tobytes().decode()
-        return Frame.from_text(f"{self.params['greeting']}, {name}!")
+        return Frame.from_text(f"{self.params['greeting']}, {frame.text}!")

@@ -1,7 +1,6 @@
 """Speech recognition with pocketsphinx, and how good it was."""
 
-import json
-
+import numpy as np
 from medianode import Frame, Node
 from pocketsphinx import Decoder
 from wer import word_errors
@@ -24,16 +23,17 @@ class Recognizer(Node):
 
     def open(self, session):
         """Runs once a session: what is set here belongs to this session alone."""
-        self.speech = bytearray()
+        self.speech = []
         self.errors = self.words = 0
 
     def process(self, frame):
         """Collects audio; a json frame ends the utterance."""
         if frame.kind == "audio":
-            self.speech += frame.data  # a copy: frame's memory goes back to the sender
+            # A copy: the frame's memory goes back to its sender.
+            self.speech.append(frame.numpy().copy())
             return
-        clip = json.loads(bytes(frame.data))
-        text, begin, end = self.recognize(bytes(self.speech))
+        clip = frame.json
+        text, begin, end = self.recognize(self.speech)
         self.speech.clear()
         errors = word_errors(clip["reference"].split(), text.split())
         self.errors += errors
@@ -49,13 +49,13 @@ class Recognizer(Node):
         yield Frame.from_text(text, port="text", pts_ns=frame.pts_ns)
         yield Frame.from_json(caption, port="captions", pts_ns=frame.pts_ns)
 
-    def recognize(self, pcm):
-        """Return the words in pcm, and where the first begins and the last ends, in seconds."""
-        if not pcm:
+    def recognize(self, speech):
+        """Return the words in speech, and where the first begins and the last ends, in seconds."""
+        if not speech:
             return "", 0, 0
         self.decoder.reinit_feat()  # forgets the noise of the utterance before
         self.decoder.start_utt()
-        self.decoder.process_raw(pcm, False, True)
+        self.decoder.process_raw(np.concatenate(speech).tobytes(), False, True)
         self.decoder.end_utt()
         # Besides words there are pauses, noises and sentence ends: <sil>, [NOISE], <s>.
         spoken = [s for s in self.decoder.seg() if s.word[0] not in "<["]

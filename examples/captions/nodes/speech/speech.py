@@ -4,6 +4,7 @@ import re
 import wave
 from pathlib import Path
 
+import numpy as np
 from medianode import Frame, Node
 
 CLIPS = "/usr/share/pocketsphinx/test/data/librivox"
@@ -25,8 +26,8 @@ class Clips(Node):
         for name, reference in references(clips / "transcription"):
             start = sent
             for pcm in chunks(clips / f"{name}.wav", self.params["frame_ms"]):
-                yield Frame.from_audio(pcm, sample_rate=RATE, channels=1, pts_ns=nanoseconds(sent))
-                sent += len(pcm) // 2
+                yield Frame.from_audio(pcm, sample_rate=RATE, pts_ns=nanoseconds(sent))
+                sent += len(pcm)
             clip = {"file": name, "start": start / RATE, "reference": reference}
             yield Frame.from_json(clip, pts_ns=nanoseconds(sent))
 
@@ -38,7 +39,7 @@ def references(path):
 
 
 def chunks(path, milliseconds):
-    """Yield the samples of a file, 16 bits each, so many milliseconds at a time."""
+    """Yield the samples of a file as arrays of int16, so many milliseconds at a time."""
     with wave.open(str(path)) as clip:
         if (clip.getframerate(), clip.getnchannels(), clip.getsampwidth()) != (RATE, 1, 2):
             raise ValueError(f"{path}: want {RATE} Hz, one channel, 16 bits: {clip.getparams()}")
@@ -46,7 +47,7 @@ def chunks(path, milliseconds):
             pcm = clip.readframes(RATE * milliseconds // 1000)
             if not pcm:
                 return
-            yield pcm
+            yield np.frombuffer(pcm, dtype="<i2")
 
 
 def nanoseconds(samples):

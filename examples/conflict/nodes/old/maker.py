@@ -18,6 +18,7 @@ class Maker(Node):
             yield Frame.from_json(
                 {
                     "tensor": number,
+                    "shape": shape,
                     "made by": f"Python {platform.python_version()}, numpy {np.__version__}",
                     "total": tensor.sum(),
                 }
