@@ -44,7 +44,7 @@ func kinds(r *run) {
 			continue
 		}
 		k.CRC32, k.Sequence = CRC32(length, 3), got[0].Sequence
-		if g, w := text(got[0]), text(k); g != w {
+		if g, w := Text(got[0]), Text(k); g != w {
 			r.Errorf("received %s, want %s", g, w)
 		}
 	}

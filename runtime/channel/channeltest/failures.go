@@ -25,7 +25,8 @@ func Kinds() []Frame {
 	}
 }
 
-func text(f Frame) string {
+// Text is a frame to compare and to print.
+func Text(f Frame) string {
 	b, err := json.Marshal(f)
 	if err != nil {
 		return err.Error()

@@ -70,8 +70,11 @@ func (p *port) send(ctx context.Context, q Request, i int) error {
 		return err
 	}
 	fill(l.Payload, q.Seed+i)
-	if err := q.Frame.put(l.Header, i); err != nil {
-		return errors.Join(err, l.Release())
+	if q.Frame != nil {
+		if err := q.Frame.Put(l.Header); err != nil {
+			return errors.Join(err, l.Release())
+		}
+		l.Header.PTS += int64(i)
 	}
 	if err := l.Send(ctx); err != nil {
 		_ = l.Release() // ended already if the transport failed
@@ -133,7 +136,7 @@ func (a *Answer) count(s channel.Sample, brief bool) {
 		}
 		return
 	}
-	f := take(h)
+	f := Take(h)
 	f.Length, f.CRC32 = len(s.Payload), crc32.ChecksumIEEE(s.Payload)
 	a.Frames = append(a.Frames, f)
 }

@@ -203,11 +203,8 @@ type SlotCounters struct {
 	Dropped  uint64 `json:"dropped"`
 }
 
-// put writes the header fields of a frame that is to be sent.
-func (f *Frame) put(h *channel.Header, i int) error {
-	if f == nil {
-		return nil
-	}
+// Put writes the header fields of a frame that is to be sent.
+func (f *Frame) Put(h *channel.Header) error {
 	if f.Kind != "" {
 		kind, ok := channel.ParseKind(f.Kind)
 		if !ok {
@@ -215,7 +212,7 @@ func (f *Frame) put(h *channel.Header, i int) error {
 		}
 		h.Kind = kind
 	}
-	h.Flags, h.PTS = f.Flags, f.PTS+int64(i)
+	h.Flags, h.PTS = f.Flags, f.PTS
 	if n := len(f.TraceID); n != 0 && n != 32 {
 		return fmt.Errorf("trace id of %d digits, want 32", n)
 	}
@@ -235,8 +232,8 @@ func (f *Frame) put(h *channel.Header, i int) error {
 	return nil
 }
 
-// take reads the header fields of a frame that was received.
-func take(h *channel.Header) Frame {
+// Take reads the header fields of a frame that was received.
+func Take(h *channel.Header) Frame {
 	f := Frame{Sequence: h.Sequence, Kind: h.Kind.String(), Flags: h.Flags, PTS: h.PTS}
 	if h.TraceID != [16]byte{} {
 		f.TraceID = hex.EncodeToString(h.TraceID[:])
