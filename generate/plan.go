@@ -65,7 +65,6 @@ type Plan struct {
 	SharedMemory int64 // bytes: channels times sessions, control and status channels
 
 	dir, base string
-	warnings  pipeline.Diagnostics
 }
 
 // Node is one node of a plan: its ends of the graph and where it runs.
@@ -149,6 +148,3 @@ func (p *Plan) Node(id string) *Node {
 	}
 	return nil
 }
-
-// Warnings are what Resolve found that keeps nothing from running.
-func (p *Plan) Warnings() pipeline.Diagnostics { return p.warnings }

@@ -1,0 +1,185 @@
+package generate
+
+import (
+	"fmt"
+	"path"
+	"slices"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
+	"github.com/medianode/docker-medianode/schemas/pipeline"
+)
+
+const (
+	shmVolume      = "shm"
+	rootVolume     = "iox"
+	runtimeService = "runtime"
+	configFile     = "iceoryx2.toml"
+	composeFile    = "compose.yaml"
+
+	// rootSize bounds iceoryx2's root in the portable form: a few KiB a service,
+	// a node and a port.
+	rootSize    = 16 * mib
+	tmpfs       = "/tmp:size=64m,mode=1777"
+	stopGrace   = types.Duration(10_000_000_000) // 10 s
+	networkName = "default"
+)
+
+// Project is the plan as a compose project. Nothing in a service changes from
+// run to run, or with a comment in the pipeline: compose makes a container anew
+// when its service changes.
+func (p *Plan) Project() *types.Project {
+	project := &types.Project{
+		Name:     p.Name,
+		Services: types.Services{},
+		Volumes: types.Volumes{
+			shmVolume:  p.volume(shmVolume, p.SharedMemory),
+			rootVolume: p.volume(rootVolume, rootSize),
+		},
+		Extensions: types.Extensions{"x-medianode": p.extension()},
+	}
+	for i := range p.Nodes {
+		n := &p.Nodes[i]
+		if !n.Container {
+			continue
+		}
+		project.Services[n.Service] = p.service(n)
+		if n.docker.Network.V == "bridge" {
+			project.Networks = types.Networks{networkName: {Name: volumeName(p.Name, networkName)}}
+		}
+	}
+	return project
+}
+
+func (p *Plan) service(n *Node) types.ServiceConfig {
+	yes := true
+	grace := stopGrace
+	s := types.ServiceConfig{
+		Name:    n.Service,
+		Restart: "no",
+		ContainerSpec: types.ContainerSpec{
+			Image: n.Image, PullPolicy: types.PullPolicyNever,
+			User:            fmt.Sprintf("%d:%d", p.UID, p.GID),
+			CapDrop:         []string{"ALL"},
+			SecurityOpt:     []string{"no-new-privileges:true"},
+			ReadOnly:        true,
+			Init:            &yes,
+			StopSignal:      "SIGTERM",
+			StopGracePeriod: &grace,
+			MemLimit:        types.UnitBytes(n.Limits.Memory),
+			MemSwapLimit:    types.UnitBytes(n.Limits.Memory),
+			CPUS:            float32(n.Limits.CPUs),
+			PidsLimit:       n.Limits.Pids,
+			ShmSize:         types.UnitBytes(p.SharedMemory),
+			Tmpfs:           types.StringList{tmpfs},
+			Logging:         &types.LoggingConfig{Driver: "local", Options: types.Options{"max-size": "10m", "max-file": "3"}},
+			Environment:     environment(n),
+			Volumes:         p.mounts(n),
+			Labels:          types.Labels{"dev.medianode.node": n.ID, "dev.medianode.key": n.key},
+		},
+	}
+	if n.docker.Network.V == "bridge" {
+		s.Networks = map[string]*types.ServiceNetworkConfig{networkName: nil}
+	} else {
+		s.NetworkMode = "none"
+	}
+	return s
+}
+
+// environment is what the contract with the SDK names, with caches on the
+// container's own tmpfs, and over it what the pipeline sets.
+func environment(n *Node) types.MappingWithEquals {
+	const cache = "/tmp/cache"
+	literal := map[string]string{
+		channel.EnvNode: n.wiring, channel.EnvParams: n.params,
+		"HOME": "/tmp/home", "USER": "medianode", "PYTHONUNBUFFERED": "1",
+		"XDG_CACHE_HOME": cache, "XDG_CONFIG_HOME": "/tmp/config", "XDG_DATA_HOME": "/tmp/data",
+		"HF_HOME": cache + "/huggingface", "MPLCONFIGDIR": cache + "/matplotlib", "NUMBA_CACHE_DIR": cache + "/numba",
+	}
+	for _, e := range n.docker.Env {
+		literal[e.Name.V] = e.Value.V
+	}
+	out := make(types.MappingWithEquals, len(literal)+len(n.docker.EnvFrom))
+	for name, value := range literal {
+		out[name] = &value
+	}
+	for _, from := range n.docker.EnvFrom {
+		out[from.V] = nil // compose takes it from the caller's environment
+	}
+	return out
+}
+
+// mounts are shared memory, iceoryx2's root at both its paths and its
+// configuration, then the node's own volumes.
+func (p *Plan) mounts(n *Node) []types.ServiceVolumeConfig {
+	shared := func(source, target string) types.ServiceVolumeConfig {
+		// Without nocopy the first mount gives the host's directory the owner and
+		// mode of the image's.
+		return types.ServiceVolumeConfig{
+			Type: types.VolumeTypeVolume, Source: source, Target: target, Volume: &types.ServiceVolumeVolume{NoCopy: true},
+		}
+	}
+	bind := func(source, target string, readOnly bool) types.ServiceVolumeConfig {
+		return types.ServiceVolumeConfig{
+			Type: types.VolumeTypeBind, Source: source, Target: target, ReadOnly: readOnly,
+			Bind: &types.ServiceVolumeBind{CreateHostPath: false},
+		}
+	}
+	out := []types.ServiceVolumeConfig{
+		shared(shmVolume, "/dev/shm"),
+		shared(rootVolume, p.Domain.Root),
+		shared(rootVolume, "/tmp/iceoryx2"),
+		bind("./"+configFile, "/etc/iceoryx2/"+configFile, true),
+	}
+	for _, v := range n.docker.Volumes {
+		out = append(out, bind(p.hostPath(v), v.ContainerPath.V, v.ReadOnly.V))
+	}
+	return out
+}
+
+func (p *Plan) hostPath(v pipeline.Volume) string {
+	full := path.Join(p.base, v.HostPath.V)
+	if path.IsAbs(full) || full == ".." || len(full) > 2 && full[:3] == "../" {
+		return full
+	}
+	return "./" + full
+}
+
+// volume is a directory of the host, or a tmpfs of the size that the plan needs.
+func (p *Plan) volume(name string, bytes int64) types.VolumeConfig {
+	options := types.Options{"type": "none", "o": "bind", "device": path.Join(p.dir, name)}
+	if p.Form == Portable {
+		options = types.Options{"type": "tmpfs", "device": "tmpfs", "o": fmt.Sprintf("size=%d,uid=%d,gid=%d,mode=0700", bytes, p.UID, p.GID)}
+	}
+	return types.VolumeConfig{Name: volumeName(p.Name, name), Driver: "local", DriverOpts: options}
+}
+
+// extension is x-medianode: what the file says for people and tools, and no
+// container depends on.
+func (p *Plan) extension() map[string]any {
+	nodes := map[string]any{}
+	for _, n := range p.Nodes {
+		entry := map[string]any{"source": fmt.Sprintf("%s:%d:%d", path.Base(p.File), n.Pos.Line, n.Pos.Col), "type": n.Type}
+		if n.Service != "" {
+			entry["service"] = n.Service
+		}
+		nodes[n.ID] = entry
+	}
+	var channels []any
+	for _, c := range p.Channels {
+		readers := []any{}
+		for _, r := range c.Readers {
+			readers = append(readers, r.Node+"."+r.Port)
+		}
+		channels = append(channels, map[string]any{
+			"name": c.Name, "from": c.From + "." + c.FromPort, "to": readers, "policy": c.Policy.String(),
+			"max_frame": c.MaxFrame, "bytes": c.Sizes.Total(), "count": c.Count,
+		})
+	}
+	return map[string]any{
+		"form": p.Form.String(), "sessions": p.Sessions, "shared_memory": p.SharedMemory,
+		"iceoryx2": map[string]any{"version": iceoryx2Version, "root": p.Domain.Root, "prefix": p.Domain.Prefix},
+		"nodes":    nodes, "channels": slices.Clip(channels),
+	}
+}

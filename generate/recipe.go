@@ -1,0 +1,261 @@
+package generate
+
+import (
+	"crypto/sha256"
+	_ "embed" // the build script
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/medianode/docker-medianode/generate/dockerfile"
+	"github.com/medianode/docker-medianode/schemas/pipeline"
+)
+
+const (
+	// iceoryx2Version is that of the runtime's own iceoryx2: other versions lay
+	// shared memory out differently.
+	iceoryx2Version = "0.10.0"
+	// recipeVersion is part of every key; it changes when a recipe means
+	// something else with the same bytes.
+	recipeVersion = "1"
+
+	venv          = "/opt/venv"
+	scriptFile    = "build.py"
+	scriptPath    = "/run/medianode-build.py"
+	requirements  = "requirements.txt"
+	requirementsP = "/opt/requirements.txt"
+	aptConfFile   = "apt.conf"
+	aptConf       = "// In place of the file by which Debian's images empty apt's cache.\n"
+	repository    = "medianode/"
+)
+
+//go:embed build.py
+var buildScript []byte
+
+// image plans the image of a node. It depends on what is in the image and on
+// nothing else: limits, environment, volumes and params build nothing anew.
+func (r *resolver) image(at string, n *pipeline.Node) (Image, bool) {
+	d := n.Docker
+	code, err := snapshot(r.source, path.Clean(d.Source.V))
+	if err != nil {
+		r.fail(mistake{pos: d.Source.Pos, path: at + ".source"}, "%v", err)
+		return Image{}, false
+	}
+	ok := r.checkCode(at+".source", n, code) && r.checkPackages(at+".python_packages", d)
+	if len(r.sdk) == 0 {
+		r.fail(mistake{pos: n.Pos, path: at}, "the Python SDK is missing from this build of medianode")
+		return Image{}, false
+	}
+	img := Image{Node: n.ID.V, Base: baseImage(d), Context: []File{{scriptFile, 0o644, buildScript}}}
+	if r.host.Arch != "" {
+		img.Platform = "linux/" + r.host.Arch
+	}
+	if len(d.SystemDependencies)+len(d.BuildDependencies) > 0 {
+		img.Context = append(img.Context, File{aptConfFile, 0o644, []byte(aptConf)})
+	}
+	if len(d.PythonPackages) > 0 {
+		img.Context = append(img.Context, File{requirements, 0o644, requirementsText(d.PythonPackages)})
+	}
+	img.Context = append(img.Context, r.sdk...)
+	for _, f := range code {
+		img.Context = append(img.Context, File{"app/" + f.Path, f.Mode, f.Data})
+	}
+	slices.SortFunc(img.Context, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	if img.Dockerfile, err = recipe(d).Bytes(); err != nil {
+		r.fail(mistake{pos: d.Pos, path: at}, "%v", err)
+		return Image{}, false
+	}
+	img.Key = img.key()
+	img.Ref = repository + component(n.ID.V) + ":" + img.Key[:12]
+	return img, ok
+}
+
+// checkCode looks for the node's module, and for what would hide the SDK.
+func (r *resolver) checkCode(at string, n *pipeline.Node, code []File) bool {
+	have := func(name string) bool {
+		return slices.ContainsFunc(code, func(f File) bool { return f.Path == name })
+	}
+	where := mistake{pos: n.Docker.Source.Pos, path: at}
+	if have("medianode.py") || have("medianode/__init__.py") {
+		where.hint = "rename it"
+		r.fail(where, "%q holds a module medianode, which hides the SDK", n.Docker.Source.V)
+		return false
+	}
+	file := strings.ReplaceAll(n.Module, ".", "/")
+	if n.Module == "" || have(file+".py") || have(file+"/__init__.py") {
+		return true
+	}
+	var modules []string
+	for _, f := range code {
+		if strings.HasSuffix(f.Path, ".py") && len(modules) < 5 {
+			modules = append(modules, f.Path)
+		}
+	}
+	if len(modules) > 0 {
+		where.hint = "there is " + strings.Join(modules, ", ")
+	}
+	r.fail(where, "%q has neither %s.py nor %s/__init__.py for node_type %s", n.Docker.Source.V, file, file, n.Type.V)
+	return false
+}
+
+// checkPackages keeps the version of iceoryx2 out of the pipeline's hands.
+func (r *resolver) checkPackages(at string, d *pipeline.Docker) bool {
+	ok := true
+	for i, p := range d.PythonPackages {
+		end := strings.IndexAny(p.V, " [(<>=!~;")
+		if end < 0 {
+			end = len(p.V)
+		}
+		if strings.EqualFold(p.V[:end], "iceoryx2") {
+			m := mistake{pos: p.Pos, path: fmt.Sprintf("%s[%d]", at, i), hint: "remove it"}
+			r.fail(m, "iceoryx2 is always there, at version %s", iceoryx2Version)
+			ok = false
+		}
+	}
+	return ok
+}
+
+// requirementsText is sorted: the order says nothing, and must build nothing anew.
+func requirementsText(packages []pipeline.Value[string]) []byte {
+	return []byte(strings.Join(texts(packages, true), "\n") + "\n")
+}
+
+func texts(values []pipeline.Value[string], sort bool) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = strings.TrimSpace(v.V)
+	}
+	if sort {
+		slices.Sort(out)
+	}
+	return out
+}
+
+func baseImage(d *pipeline.Docker) string {
+	if d.BaseImage.V != "" {
+		return d.BaseImage.V
+	}
+	return "python:" + d.PythonVersion.V + "-slim"
+}
+
+// recipe is the Dockerfile of a node: what changes seldom comes first, and
+// nodes with the same Python share their first layers.
+func recipe(d *pipeline.Docker) dockerfile.File {
+	site := venv + "/lib/python" + d.PythonVersion.V + "/site-packages"
+	base := baseImage(d)
+	sdk := []dockerfile.Instruction{
+		dockerfile.Copy{Source: "sdk/", Target: site + "/"},
+		script("compile", site+"/medianode"),
+	}
+	return dockerfile.File{
+		Comment: "Generated by docker medianode.",
+		Stages: []dockerfile.Stage{
+			{From: base, Name: "builder", Steps: asRoot(d, builder(d, site))},
+			{From: base, Name: "sdk", Steps: asRoot(d, sdk)},
+			{From: base, Name: "runtime", Steps: asRoot(d, final(d, site))},
+		},
+	}
+}
+
+// asRoot undoes the user of a base image that is not Python's own.
+func asRoot(d *pipeline.Docker, steps []dockerfile.Instruction) []dockerfile.Instruction {
+	if d.BaseImage.V == "" {
+		return steps
+	}
+	return append([]dockerfile.Instruction{dockerfile.User("0:0")}, steps...)
+}
+
+func builder(d *pipeline.Docker, site string) []dockerfile.Instruction {
+	var steps []dockerfile.Instruction
+	if d.BaseImage.V != "" {
+		steps = append(steps, script("python", d.PythonVersion.V))
+	}
+	const pin = "iceoryx2==" + iceoryx2Version
+	steps = append(steps, dockerfile.Run{Args: []string{"python3", "-m", "venv", venv}}, pip(pin))
+	if len(d.BuildDependencies) > 0 {
+		steps = append(steps, apt(d.BuildDependencies))
+	}
+	if len(d.PythonPackages) > 0 {
+		steps = append(steps, dockerfile.Copy{Link: true, Source: requirements, Target: requirementsP}, pip("-r", requirementsP, pin))
+	}
+	return append(steps, script("compile", site))
+}
+
+func final(d *pipeline.Docker, site string) []dockerfile.Instruction {
+	var steps []dockerfile.Instruction
+	if len(d.SystemDependencies) > 0 {
+		steps = append(steps, apt(d.SystemDependencies))
+	}
+	return append(steps,
+		dockerfile.Run{Args: []string{"install", "-d", "-o", "1000", "-g", "1000", "/tmp/iceoryx2"}},
+		dockerfile.Copy{From: "builder", Link: true, Source: venv, Target: venv},
+		dockerfile.Copy{From: "sdk", Link: true, Source: site + "/medianode", Target: site + "/medianode"},
+		dockerfile.Env{
+			{Name: "PATH", Value: venv + "/bin:$PATH", Expand: true},
+			{Name: "PYTHONDONTWRITEBYTECODE", Value: "1"},
+			{Name: "PYTHONPATH", Value: "/app"},
+			{Name: "PYTHONUNBUFFERED", Value: "1"},
+		},
+		dockerfile.Workdir("/app"),
+		dockerfile.Copy{Link: true, Source: "app/", Target: "/app/"},
+		dockerfile.User("1000:1000"),
+		dockerfile.StopSignal("SIGTERM"),
+		dockerfile.Entrypoint{},
+		dockerfile.Cmd{"python", "-m", "medianode"},
+	)
+}
+
+// script is a step of build.py, without network needs.
+func script(args ...string) dockerfile.Run {
+	return dockerfile.Run{
+		Mounts: []dockerfile.Mount{dockerfile.Bind(scriptFile, scriptPath)},
+		Args:   append([]string{"python3", scriptPath}, args...),
+	}
+}
+
+func pip(args ...string) dockerfile.Run {
+	run := script(append([]string{
+		"run", venv + "/bin/python", "-m", "pip", "install", "--disable-pip-version-check", "--no-compile", "--no-input", "--progress-bar=off",
+	}, args...)...)
+	run.Mounts = append(run.Mounts, dockerfile.Cache("/root/.cache/pip"), dockerfile.Secret("ca", "/run/secrets/ca"))
+	return run
+}
+
+// apt installs Debian packages and leaves neither its cache nor its logs. The
+// image may have docker-clean, which empties the cache, or not.
+func apt(packages []pipeline.Value[string]) dockerfile.Run {
+	run := script(append([]string{"apt"}, texts(packages, true)...)...)
+	run.Mounts = append(run.Mounts, dockerfile.Cache("/var/cache/apt"), dockerfile.Cache("/var/lib/apt"),
+		dockerfile.Mount{Type: "tmpfs", Target: "/var/log"}, dockerfile.Bind(aptConfFile, "/etc/apt/apt.conf.d/docker-clean"), dockerfile.Secret("ca", "/run/secrets/ca"))
+	return run
+}
+
+// key is the SHA-256 of everything that the image is made of, each part with
+// its length in front, so that no two recipes give the same bytes.
+func (img Image) key() string {
+	h := sha256.New()
+	part := func(b []byte) {
+		var length [8]byte
+		binary.BigEndian.PutUint64(length[:], uint64(len(b)))
+		h.Write(length[:])
+		h.Write(b)
+	}
+	part([]byte(recipeVersion))
+	part([]byte(img.Platform))
+	part(img.Dockerfile)
+	for _, f := range img.Context {
+		part([]byte(f.Path))
+		part([]byte(f.Mode.String()))
+		part(f.Data)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// component is an id as part of an image name: lower case, single separators.
+func component(id string) string {
+	words := strings.FieldsFunc(strings.ToLower(id), func(c rune) bool { return c == '-' || c == '_' })
+	return strings.Join(words, "-")
+}

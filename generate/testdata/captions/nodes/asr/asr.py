@@ -1,0 +1,6 @@
+import medianode
+
+
+class Recognizer(medianode.Node):
+    def process(self, frame):
+        yield frame

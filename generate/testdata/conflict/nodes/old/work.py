@@ -1,0 +1,6 @@
+import medianode
+
+
+class Work(medianode.Node):
+    def process(self, frame):
+        yield frame

@@ -1,0 +1,6 @@
+import medianode
+
+
+class Loop(medianode.Node):
+    def process(self, frame):
+        yield frame
