@@ -8,6 +8,9 @@ import (
 	"os"
 )
 
+// noFollow keeps an open from following a link.
+const noFollow = 0
+
 func tryLock(*os.File) (bool, error) { return true, nil }
 
 func free(string) (int64, error) { return math.MaxInt64, nil }

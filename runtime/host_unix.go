@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// noFollow keeps an open from following a link.
+const noFollow = syscall.O_NOFOLLOW
+
 // tryLock locks a file for this process; false if another one has it.
 func tryLock(f *os.File) (bool, error) {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)

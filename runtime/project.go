@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -70,7 +69,7 @@ func (p *place) take(o Owner) error {
 		if err := p.makeParent(); err != nil {
 			return err
 		}
-		f, err := os.OpenFile(p.lockPath(), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+		f, err := os.OpenFile(p.lockPath(), os.O_RDWR|os.O_CREATE|noFollow, 0o600)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // the parent was empty, and removed in between
 		}

@@ -1,0 +1,424 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
+	"github.com/medianode/docker-medianode/runtime/node"
+)
+
+var errInjected = errors.New("injected")
+
+// fakeEngine is an engine whose containers are goroutines that speak the
+// control protocol over a Memory transport. Its failAt'th call fails.
+type fakeEngine struct {
+	transport *channel.Memory
+	nodes     map[string]*script
+
+	mu         sync.Mutex
+	calls      []string
+	failAt     int // counts from 1
+	containers map[string]*fakeContainer
+	volumes    int
+	listeners  map[chan Event]struct{}
+	foreign    []Container
+	info       Info
+	sees       bool
+	blind      bool // no events
+}
+
+// script is what a container does.
+type script struct {
+	node   channel.Node
+	body   node.Builtin
+	logs   []string
+	raise  string        // phase in which an exception happens
+	die    string        // phase in which the process is gone
+	hang   string        // phase that never ends
+	exit   int           // code of die
+	oom    bool          // with die
+	deaf   bool          // ignores TERM, and exit
+	wait   chan struct{} // before the phase die
+	memory int64
+}
+
+type fakeContainer struct {
+	Container
+	script *script
+	engine *fakeEngine
+	ctx    context.Context
+	kill   context.CancelFunc
+	term   chan struct{}
+	once   sync.Once
+	done   chan struct{}
+}
+
+func newFake(nodes map[string]*script) *fakeEngine {
+	return &fakeEngine{
+		transport: channel.NewMemory(), nodes: nodes, sees: true,
+		containers: map[string]*fakeContainer{}, listeners: map[chan Event]struct{}{},
+	}
+}
+
+// call counts a call; every one has a deadline, except streams.
+func (f *fakeEngine) call(ctx context.Context, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, name)
+	if _, ok := ctx.Deadline(); !ok && name != "logs" && name != "events" {
+		return fmt.Errorf("%s without a deadline", name)
+	}
+	if f.failAt == len(f.calls) {
+		return fmt.Errorf("%s: %w", name, errInjected)
+	}
+	return nil
+}
+
+func (f *fakeEngine) LoadProject(ctx context.Context, _, project string) (*types.Project, error) {
+	return &types.Project{Name: project}, f.call(ctx, "load")
+}
+
+func (f *fakeEngine) Up(ctx context.Context, p *types.Project) error {
+	f.mu.Lock()
+	f.volumes = 2
+	f.mu.Unlock()
+	for service, s := range f.nodes {
+		if err := f.call(ctx, "up"); err != nil {
+			return err
+		}
+		f.start(service, s)
+	}
+	return f.call(ctx, "up")
+}
+
+func (f *fakeEngine) start(service string, s *script) {
+	c := &fakeContainer{
+		Container: Container{ID: "id-" + service, Service: service, State: "running", Started: time.Now(), Memory: s.memory},
+		script:    s, engine: f, term: make(chan struct{}), done: make(chan struct{}),
+	}
+	c.ctx, c.kill = context.WithCancel(context.Background())
+	f.mu.Lock()
+	f.containers[c.ID] = c
+	f.mu.Unlock()
+	f.emit(Event{Time: time.Now(), Container: c.ID, Service: service, Action: "start"})
+	go c.main()
+}
+
+func (f *fakeEngine) emit(e Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for l := range f.listeners {
+		l <- e
+	}
+}
+
+func (f *fakeEngine) Down(ctx context.Context, _ string, _ time.Duration) error {
+	if err := f.call(ctx, "down"); err != nil {
+		return err
+	}
+	f.clear()
+	return nil
+}
+
+func (f *fakeEngine) clear() {
+	f.mu.Lock()
+	all := f.containers
+	f.containers, f.volumes = map[string]*fakeContainer{}, 0
+	f.mu.Unlock()
+	for _, c := range all {
+		c.kill()
+		<-c.done
+	}
+}
+
+func (f *fakeEngine) Containers(ctx context.Context, _ string) ([]Container, error) {
+	err := f.call(ctx, "containers")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := append([]Container(nil), f.foreign...)
+	for _, c := range f.containers {
+		list = append(list, c.Container)
+	}
+	return list, err
+}
+
+func (f *fakeEngine) Inspect(ctx context.Context, id string) (Container, error) {
+	err := f.call(ctx, "inspect")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c := f.containers[id]; c != nil {
+		return c.Container, err
+	}
+	return Container{}, errors.New("no such container")
+}
+
+func (f *fakeEngine) Kill(ctx context.Context, id, signal string) error {
+	if err := f.call(ctx, "kill"); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	c := f.containers[id]
+	f.mu.Unlock()
+	switch {
+	case c == nil:
+	case signal == "SIGKILL":
+		c.kill()
+	case !c.script.deaf:
+		c.once.Do(func() { close(c.term) })
+	}
+	return nil
+}
+
+func (f *fakeEngine) Logs(ctx context.Context, id string, _ LogOptions, stdout, stderr io.Writer) error {
+	if err := f.call(ctx, "logs"); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	c := f.containers[id]
+	f.mu.Unlock()
+	for _, line := range c.script.logs {
+		fmt.Fprintf(stdout, "2026-01-02T03:04:05.000000006Z %s\n", line)
+	}
+	select {
+	case <-c.done:
+		fmt.Fprint(stderr, "2026-01-02T03:04:06Z last words")
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+func (f *fakeEngine) Events(ctx context.Context, q EventQuery) error {
+	if err := f.call(ctx, "events"); err != nil {
+		return err
+	}
+	mine := make(chan Event, 100)
+	f.mu.Lock()
+	if !f.blind {
+		f.listeners[mine] = struct{}{}
+	}
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.listeners, mine)
+	}()
+	q.Listening()
+	for {
+		select {
+		case e := <-mine:
+			q.Each(e)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (f *fakeEngine) Info(ctx context.Context) (Info, error) { return f.info, f.call(ctx, "info") }
+
+func (f *fakeEngine) Sees(ctx context.Context, _, _ string) (bool, error) {
+	return f.sees, f.call(ctx, "sees")
+}
+
+// main is the container's process.
+func (c *fakeContainer) main() {
+	code := c.process()
+	c.engine.mu.Lock()
+	c.State, c.ExitCode, c.OOMKilled = "exited", code, c.script.oom && code == 137
+	c.engine.mu.Unlock()
+	close(c.done)
+	c.engine.emit(Event{Time: time.Now(), Container: c.ID, Service: c.Service, Action: "die", ExitCode: code})
+}
+
+// at is a point where the script may do something else than go on.
+func (c *fakeContainer) at(phase string) (code int, ends bool) {
+	s := c.script
+	if s.die == phase {
+		if s.wait != nil {
+			<-s.wait
+		}
+		return s.exit, true
+	}
+	if s.hang == phase {
+		select {
+		case <-c.ctx.Done():
+			return 137, true
+		case <-c.term:
+			return 143, true
+		}
+	}
+	return 0, false
+}
+
+func (c *fakeContainer) process() int {
+	if code, ends := c.at("start"); ends {
+		return code
+	}
+	if c.script.node.Control == nil { // a finished image
+		select {
+		case <-c.ctx.Done():
+			return 137
+		case <-c.term:
+			return 143
+		}
+	}
+	status, err := channel.NewPublisher(c.engine.transport, *c.script.node.Status)
+	if err != nil {
+		return 1
+	}
+	defer status.Close()
+	control, err := channel.NewSubscriber(c.engine.transport, *c.script.node.Control, 0)
+	if err != nil {
+		return 1
+	}
+	defer control.Close()
+	p := &fakeProcess{fakeContainer: c, status: status, control: control, stop: make(chan struct{})}
+	return p.run()
+}
+
+type fakeProcess struct {
+	*fakeContainer
+	status  *channel.Publisher
+	control *channel.Subscriber
+	ports   *node.Ports
+	stop    chan struct{}
+	once    sync.Once
+}
+
+func (p *fakeProcess) say(st channel.Status) {
+	text, _ := json.Marshal(st)
+	l, err := p.status.Loan(len(text))
+	if err != nil {
+		return
+	}
+	l.Header.Kind = channel.Control
+	copy(l.Payload, text)
+	_ = l.Send(p.ctx)
+}
+
+func (p *fakeProcess) run() int {
+	for _, step := range []struct{ phase, event string }{
+		{"hello", channel.EventHello}, {"load", channel.EventLoaded},
+	} {
+		if p.script.raise == step.phase {
+			return p.raise(step.phase)
+		}
+		if code, ends := p.at(step.phase); ends {
+			return code
+		}
+		p.say(channel.Status{Event: step.event})
+	}
+	result := make(chan int, 1)
+	exit := make(chan struct{})
+	go p.obey(result, exit)
+	select {
+	case code := <-result:
+		return code
+	case <-exit:
+	case <-p.term:
+		if p.ports != nil {
+			p.once.Do(func() { close(p.stop) })
+			select {
+			case code := <-result:
+				return code
+			case <-exit:
+			case <-p.ctx.Done():
+				return 137
+			}
+		}
+		return 0
+	case <-p.ctx.Done():
+		return 137
+	}
+	if p.script.deaf {
+		<-p.ctx.Done()
+		return 137
+	}
+	p.say(channel.Status{Event: channel.EventBye, CPU: 1.5, MemoryPeak: 64 << 20})
+	return p.exitCode()
+}
+
+func (p *fakeProcess) exitCode() int {
+	if p.script.die == "exit" {
+		return p.script.exit
+	}
+	return 0
+}
+
+func (p *fakeProcess) raise(phase string) int {
+	p.say(channel.Status{Event: channel.EventError, Phase: phase, Message: "ValueError: no", Traceback: "Traceback…"})
+	p.say(channel.Status{Event: channel.EventClosed})
+	p.say(channel.Status{Event: channel.EventBye})
+	return 1
+}
+
+// obey follows the commands until exit, or says how the process ends.
+func (p *fakeProcess) obey(result chan<- int, exit chan<- struct{}) {
+	for {
+		sample, err := p.control.Receive(p.ctx)
+		if err != nil {
+			return
+		}
+		var c channel.Command
+		_ = json.Unmarshal(sample.Payload, &c)
+		_ = sample.Release()
+		switch c.Command {
+		case channel.CommandOpen:
+			if p.ports, err = node.Open(p.engine.transport, p.script.node, c.Session); err != nil {
+				result <- 3
+				return
+			}
+			if code, ends := p.at("open"); ends {
+				result <- code
+				return
+			}
+			p.say(channel.Status{Event: channel.EventReady, Session: c.Session})
+		case channel.CommandStart:
+			go p.work(c.Session, result)
+		case channel.CommandStop:
+			p.once.Do(func() { close(p.stop) })
+		case channel.CommandExit:
+			close(exit)
+			return
+		}
+	}
+}
+
+func (p *fakeProcess) work(session string, result chan<- int) {
+	ctx, cancel := context.WithCancel(p.ctx)
+	defer cancel()
+	if len(p.script.node.Inputs) == 0 {
+		go func() {
+			select {
+			case <-p.stop:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	if code, ends := p.at("process"); ends {
+		gone, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = p.ports.Close(gone, true)
+		result <- code
+		return
+	}
+	err := p.script.body(ctx, p.ports)
+	if p.script.raise == "process" {
+		err = errors.New("no")
+	}
+	if err != nil && ctx.Err() == nil {
+		_ = p.ports.Close(p.ctx, true)
+		result <- p.raise("process")
+		return
+	}
+	_ = p.ports.Close(p.ctx, false)
+	p.say(channel.Status{Event: channel.EventClosed, Session: session, Unread: p.ports.Unread()})
+}
