@@ -1,0 +1,41 @@
+"""Errors of channels and frames."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+
+class ChannelError(Exception):
+    """A channel cannot be opened or used; the text names the channel and the numbers."""
+
+
+class TooLargeError(ChannelError):
+    """A frame is larger than ``max_frame`` of its output port."""
+
+
+class HeldError(ChannelError):
+    """A node keeps as many frames of a connection as its ``hold`` allows."""
+
+
+class NoSpaceError(ChannelError):
+    """Shared memory for a channel does not fit."""
+
+
+class CorruptError(ChannelError):
+    """A peer wrote a frame header that cannot be true."""
+
+
+class ConfigError(Exception):
+    """What the container was told is not usable; the text says what and what to do."""
+
+
+class Abandoned(Exception):  # noqa: N818 - no failure: it ends a wait
+    """The process must end and may not wait any longer for a peer."""
+
+
+class FrameError(Exception):
+    """A frame cannot be received or sent; port and sequence say which."""
+
+    def __init__(self, message: str, port: str, sequence: Optional[int] = None) -> None:
+        super().__init__(message)
+        self.port, self.sequence = port, sequence

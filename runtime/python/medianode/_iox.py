@@ -1,0 +1,185 @@
+"""The only module that knows how iceoryx2's services and ports are opened."""
+
+from __future__ import annotations
+
+import ctypes
+import glob
+import os
+from typing import Any
+
+import iceoryx2 as iox2
+
+from ._config import Domain, Spec
+from ._errors import ChannelError, NoSpaceError
+from ._header import Header
+
+SHM = "/dev/shm"
+
+
+def credit_name(channel: str) -> str:
+    """Return the event service that wakes a writer which waits for room."""
+    return channel + "~credit"
+
+
+class Transport:
+    """One iceoryx2 node in one domain; opens the services of channels that exist."""
+
+    def __init__(self, domain: Domain) -> None:
+        self.domain = domain
+        iox2.set_log_level(iox2.LogLevel.Error)
+        config = iox2.config.default()
+        config.global_cfg.prefix = iox2.FileName.new(domain.prefix)
+        config.global_cfg.root_path = iox2.Path.new(domain.root)
+        self.config = config
+        try:
+            self.node = (
+                iox2.NodeBuilder.new()
+                .config(config)
+                # Otherwise iceoryx2 takes the process's signal handlers over.
+                .signal_handling_mode(iox2.SignalHandlingMode.Disabled)
+                .create(iox2.ServiceType.Ipc)
+            )
+        except Exception as err:
+            raise ChannelError(
+                f"iceoryx2 node in {domain.root}: {err!r}: do all processes run as one user?"
+            ) from err
+
+    def _builder(self, name: str) -> Any:
+        return self.node.service_builder(iox2.ServiceName.new(name))
+
+    def pubsub(self, spec: Spec, create: bool = False) -> Any:
+        """Open the publish-subscribe service of a channel; every quality is demanded."""
+        builder = (
+            self._builder(spec.name)
+            .publish_subscribe(iox2.Slice[ctypes.c_uint8])
+            .user_header(Header)
+            .max_publishers(1)
+            .max_subscribers(spec.max_subscribers)
+            .max_nodes(spec.max_nodes)
+            .subscriber_max_buffer_size(spec.buffer)
+            .subscriber_max_borrowed_samples(spec.hold)
+            .history_size(0)
+            .enable_safe_overflow(True)
+        )
+        return _open(builder, spec.name, create)
+
+    def events(self, name: str, spec: Spec, create: bool = False) -> Any:
+        """Open one of a channel's event services."""
+        credit = name != spec.name
+        builder = (
+            self._builder(name)
+            .event()
+            .event_id_max_value(1)
+            .disable_deadline()
+            .disable_notifier_created_event()
+            .disable_notifier_dropped_event()
+            .disable_notifier_dead_event()
+            .max_notifiers(spec.max_subscribers + 1 if credit else 2)
+            .max_listeners(1 if credit else spec.max_subscribers)
+            .max_nodes(spec.max_nodes)
+        )
+        return _open(builder, name, create)
+
+    def clean(self) -> int:
+        """Remove what dead peers left behind; say how many there were."""
+        return int(self.node.try_cleanup_dead_nodes().cleanups)
+
+    def close(self) -> None:
+        """Let the iceoryx2 node go; it ends with the last of its ports."""
+        self.node = None
+
+
+def _open(builder: Any, name: str, create: bool) -> Any:
+    try:
+        return builder.create() if create else builder.open()
+    except Exception as err:
+        raise ChannelError(f"channel {name}: cannot be {'created' if create else 'opened'}: {err}") from err
+
+
+def new_publisher(service: Any, spec: Spec, domain: Domain) -> Any:
+    """Make the writer's port and its memory."""
+    try:
+        publisher = (
+            service.publisher_builder()
+            .initial_max_slice_len(max(1, spec.max_frame))
+            .max_loaned_samples(spec.loans)
+            .allocation_strategy(iox2.AllocationStrategy.Static)
+            # A blocking send would keep Python's interpreter lock, and hang on
+            # a dead reader; credits do the waiting.
+            .backpressure_strategy(iox2.BackpressureStrategy.DiscardData)
+            .create()
+        )
+    except Exception as err:
+        raise ChannelError(f"channel {spec.name}: publish: {err}") from err
+    _populate(spec, domain, publisher.id.value)
+    return publisher
+
+
+def _populate(spec: Spec, domain: Domain, publisher: int) -> None:
+    """Give the writer's segment its memory now.
+
+    The segment is a sparse file: without this, a full /dev/shm would be found
+    by SIGBUS in the middle of a frame.
+    """
+    files = glob.glob(f"{glob.escape(os.path.join(SHM, domain.prefix))}*_{publisher}.data")
+    if not files:
+        raise ChannelError(f"channel {spec.name}: segment of the publisher is not in {SHM}")
+    for path in files:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            size = os.fstat(fd).st_size
+            os.posix_fallocate(fd, 0, size)
+        except OSError as err:
+            free = os.statvfs(SHM)
+            raise NoSpaceError(
+                f"channel {spec.name}: shared memory is full: its frames need {size} bytes,"
+                f" {SHM} has {free.f_bavail * free.f_frsize} left: {err.strerror}"
+            ) from err
+        finally:
+            os.close(fd)
+
+
+def duration(ms: int) -> Any:
+    """Return a time for iceoryx2's waits."""
+    return iox2.Duration.from_millis(ms)
+
+
+def listen(listener: Any, limit: Any) -> None:
+    """Wait, without the interpreter lock, until an event comes, a signal comes or time is up."""
+    try:
+        listener.timed_wait(limit)
+    except iox2.ListenerWaitError:
+        pass  # a signal; the caller looks again anyway
+
+
+def notify(notifier: Any) -> None:
+    """Wake the other side."""
+    try:
+        notifier.notify()
+    except iox2.NotifierNotifyError:
+        pass  # its queue is full of wake-ups, or it is gone; every sleep is bounded
+
+
+class Waiter:
+    """Waits for any of several listeners."""
+
+    def __init__(self, listeners: list[Any]) -> None:
+        self._listeners = listeners
+        self._waitset = (
+            iox2.WaitSetBuilder.new()
+            .signal_handling_mode(iox2.SignalHandlingMode.Disabled)
+            .create(iox2.ServiceType.Ipc)
+        )
+        self._guards = [self._waitset.attach_notification(x) for x in listeners]
+
+    def wait(self, limit: Any) -> None:
+        """Wait, without the interpreter lock, until an event comes, a signal comes or time is up."""
+        if self._waitset.wait_and_process_with_timeout(limit)[0]:
+            for listener in self._listeners:
+                listener.try_wait()  # a listener stays ready until its events are taken
+
+    def close(self) -> None:
+        """Detach; the order matters to iceoryx2."""
+        self._guards.clear()
+        self._waitset = None
+        self._listeners = []

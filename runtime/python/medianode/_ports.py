@@ -1,0 +1,208 @@
+"""The inputs and outputs of a node in one session."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Optional
+
+from ._channel import Check, Publisher, Subscriber
+from ._config import Input, NodeConfig, Output
+from ._errors import ChannelError, FrameError
+from ._frame import Frame
+from ._header import CONTROL, DISCONTINUITY, END_OF_STREAM, FAILED, KINDS, Header
+from ._iox import Transport
+
+# How often an input without frames is asked whether its writer lives.
+LOOK_EVERY_NS = 250_000_000
+
+
+def log(text: str) -> None:
+    """Write one line to the container's log."""
+    print(f"medianode: {text}", file=sys.stderr, flush=True)
+
+
+class InputPort:
+    """One connection that enters the node."""
+
+    def __init__(self, transport: Transport, config: Input, session: str) -> None:
+        self.config = config
+        self.subscriber = Subscriber(transport, config.channel.of_session(session), config.slot)
+        self.ended = False
+        self.failed = False  # the end came by an error or a death
+        self._looked = time.monotonic_ns()
+
+    def take(self) -> Optional[Frame]:
+        """Return the next frame that has arrived, or None; never waits."""
+        config = self.config
+        try:
+            got = self.subscriber.take()
+        except ChannelError as err:
+            raise FrameError(f"input {config.port} from {config.source}: {err}", config.port) from err
+        if got is None:
+            return None
+        header = got.header
+        if header.flags & END_OF_STREAM:
+            self.ended, self.failed = True, bool(header.flags & FAILED)
+            return None
+        kind = header.kind
+        if kind == CONTROL or (config.kind and KINDS[kind] != config.kind):
+            raise FrameError(
+                f"input {config.port}: frame {header.sequence} from {config.source} is {KINDS[kind]},"
+                f" want {config.kind or 'media'}",
+                config.port,
+                header.sequence,
+            )
+        return Frame._received(
+            header, got.address, got.length, got.lease, self.subscriber.block,
+            config.port, config.source, config.source_port,
+        )  # fmt: skip
+
+    def look(self) -> None:
+        """End the input if its writer died; called when there is no frame."""
+        now = time.monotonic_ns()
+        if self.ended or now - self._looked < LOOK_EVERY_NS:
+            return
+        self._looked = now
+        # Asked in this order: what the writer sent before it died is here now.
+        if self.subscriber.writer_gone() and not self.subscriber.announce(True) and not self.ended:
+            self.ended = self.failed = True
+            log(f"input {self.config.port}: {self.config.source} is gone without an end of its stream")
+        self.subscriber.announce(False)
+
+
+class OutputPort:
+    """One output port, with its channels or none."""
+
+    def __init__(self, transport: Transport, config: Output, session: str) -> None:
+        self.config = config
+        self.publishers: list[Publisher] = []
+        self._kind = config.kind
+        try:
+            # The one that may wait is sent first, so that an interrupted send
+            # reaches nobody.
+            for spec in sorted(config.channels, key=lambda s: not s.blocks):
+                self.publishers.append(Publisher(transport, spec.of_session(session)))
+        except BaseException:
+            self.close()
+            raise
+
+    def send(self, frame: Frame, header: Header, patience: Check) -> None:
+        """Send a copy of the frame to every reader of the port."""
+        if self._kind and KINDS[header.kind] != self._kind:
+            raise FrameError(
+                f"output {self.config.port}: frame is {KINDS[header.kind]}, want {self._kind}",
+                self.config.port,
+            )
+        data = frame.data
+        try:
+            for publisher in self.publishers:
+                publisher.send(header, data, patience)
+        except ChannelError as err:
+            raise FrameError(f"output {self.config.port}: {err}", self.config.port) from err
+
+    def close(self) -> None:
+        """End the channels without a word to their readers; safe twice."""
+        for publisher in self.publishers:
+            publisher.close()
+
+
+class Ports:
+    """All ends of one node in one session."""
+
+    def __init__(self, transport: Transport, config: NodeConfig, session: str) -> None:
+        self._id = config.id
+        self.inputs: list[InputPort] = []
+        self.outputs: dict[str, OutputPort] = {}
+        self.unread: dict[str, int] = {}
+        self._turn = 0
+        try:
+            for output in config.outputs:
+                self.outputs[output.port] = OutputPort(transport, output, session)
+            for entering in config.inputs:
+                self.inputs.append(InputPort(transport, entering, session))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def ended(self) -> bool:
+        """Whether every input that the end waits for has ended."""
+        return all(i.ended for i in self.inputs if not i.config.feedback)
+
+    @property
+    def failed(self) -> bool:
+        """Whether an input ended early."""
+        return any(i.failed for i in self.inputs if not i.config.feedback)
+
+    def take(self) -> Optional[Frame]:
+        """Return a frame of any input, by turns, or None; never waits."""
+        inputs = self.inputs
+        for _ in inputs:
+            self._turn = (self._turn + 1) % len(inputs)
+            port = inputs[self._turn]
+            if not port.ended:
+                frame = port.take()
+                if frame is not None:
+                    return frame
+        return None
+
+    def look(self) -> None:
+        """Find inputs whose writer died."""
+        for port in self.inputs:
+            port.look()
+
+    def listeners(self) -> list[Any]:
+        """Return what is to be waited for."""
+        return [i.subscriber.listener for i in self.inputs if not i.ended]
+
+    def announce(self, waiting: bool) -> bool:
+        """Say that the node sleeps, or is awake; whether there is a frame already."""
+        found = False
+        for port in self.inputs:
+            if not port.ended or not waiting:
+                found = port.subscriber.announce(waiting) or found
+        return found
+
+    def send(self, frame: Frame, cause: Optional[Frame], patience: Check) -> None:
+        """Send a frame; what it does not say of itself it has from the frame in process."""
+        output = self.outputs.get(frame._out)
+        if output is None or not output.publishers:
+            self._count_unread(frame._out)
+            return
+        header = frame._header
+        if frame._source:  # received, or a copy: it stays as it came
+            header = Header.from_buffer_copy(header)
+            header.flags &= DISCONTINUITY
+        if cause is not None:
+            if frame._inherits:
+                header.pts = cause._header.pts
+            header.trace_id = cause._header.trace_id
+        output.send(frame, header, patience)
+
+    def _count_unread(self, port: str) -> None:
+        if port not in self.unread:
+            self.unread[port] = 0
+            names = ", ".join(sorted(self.outputs)) or "none"
+            log(f"node {self._id}: frames on port {port!r} go nowhere: no connection reads it (ports: {names})")
+        self.unread[port] += 1
+
+    def close_inputs(self) -> None:
+        """End the inputs, so that no producer waits for this node any longer; safe twice."""
+        for port in self.inputs:
+            port.ended = True
+            port.subscriber.close()
+
+    def finish(self, failed: bool, patience: Check) -> None:
+        """Send the end of every stream and wait until all is taken, or patience ends."""
+        publishers = [p for o in self.outputs.values() for p in o.publishers]
+        for publisher in publishers:
+            publisher.end(failed, patience)
+        for publisher in publishers:
+            publisher.drain(patience)
+
+    def close(self) -> None:
+        """End everything; safe twice."""
+        self.close_inputs()
+        for output in self.outputs.values():
+            output.close()

@@ -1,0 +1,258 @@
+"""Finding the user's class, calling its methods, and telling what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import Any, Callable, Optional
+
+from ._errors import FrameError
+from ._frame import Frame
+from ._node import Node
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_ASYNCIO = os.path.dirname(os.path.abspath(asyncio.__file__))
+
+
+class NodeFailure(Exception):
+    """The node failed; what the runtime is told."""
+
+    def __init__(
+        self,
+        phase: str,
+        message: str,
+        trace: str = "",
+        port: Optional[str] = None,
+        sequence: Optional[int] = None,
+    ) -> None:
+        super().__init__(message)
+        self.phase, self.message, self.trace = phase, message, trace
+        self.port, self.sequence = port, sequence
+
+
+def failure(phase: str, err: BaseException, frame: Optional[Frame] = None) -> NodeFailure:
+    """Turn an exception of the user's code into a failure."""
+    if isinstance(err, NodeFailure):
+        return err
+    port, sequence = (err.port, err.sequence) if isinstance(err, FrameError) else (None, None)
+    if frame is not None:
+        port = port or frame.port
+        sequence = frame.sequence if sequence is None else sequence
+    trace = format_trace(err)
+    if isinstance(err, FrameError):
+        message = str(err)
+    elif isinstance(err, SystemExit):
+        message = f"the node called sys.exit({err.code!r})"
+    else:
+        message = f"{type(err).__name__}: {err}".rstrip(": ")
+    return NodeFailure(phase, message + _hint(err, trace), trace, port, sequence)
+
+
+def _hint(err: BaseException, trace: str) -> str:
+    if isinstance(err, ModuleNotFoundError) and err.name:
+        return f" (is the package of {err.name.split('.')[0]!r} in docker.python_packages?)"
+    for sign in ("gaierror", "name resolution", "Name or service not known"):
+        if sign in trace:
+            return " (a node has no network unless the pipeline says docker.network: bridge)"
+    return ""
+
+
+def format_trace(err: BaseException) -> str:
+    """Return the traceback with the user's frames only."""
+    whole = traceback.TracebackException.from_exception(err)
+    seen: set[int] = set()
+    todo: list[Optional[traceback.TracebackException]] = [whole]
+    while todo:
+        part = todo.pop()
+        if part is None or id(part) in seen:
+            continue
+        seen.add(id(part))
+        frames = [f for f in part.stack if not f.filename.startswith(_HERE)]
+        while frames and _noise(frames[0].filename):
+            frames.pop(0)
+        part.stack = traceback.StackSummary.from_list(frames)
+        todo += [part.__cause__, part.__context__]
+    return "".join(whole.format())
+
+
+def _noise(filename: str) -> bool:
+    return filename.startswith((_ASYNCIO, "<frozen"))
+
+
+def load_class(node_type: str) -> type[Node]:
+    """Import ``module:Class``."""
+    module_name, _, class_name = node_type.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as err:
+        if err.name is not None and (module_name == err.name or module_name.startswith(err.name + ".")):
+            raise NodeFailure(
+                "import",
+                f"module {module_name!r} of node_type {node_type!r} is not in docker.source"
+                f" (there are: {_modules()})",
+            ) from err
+        raise failure("import", err) from err
+    except BaseException as err:
+        raise failure("import", err) from err
+    found: Any = module
+    for part in class_name.split("."):
+        found = getattr(found, part, None)
+    if found is None:
+        raise NodeFailure(
+            "import",
+            f"module {module_name!r} has no class {class_name!r} (its nodes: {_nodes(module)})",
+        )
+    if not (isinstance(found, type) and issubclass(found, Node)):
+        raise NodeFailure("import", f"{node_type!r} is no node: write class {class_name}(medianode.Node)")
+    return found
+
+
+def _modules() -> str:
+    try:
+        names = sorted(n[:-3] for n in os.listdir(os.getcwd()) if n.endswith(".py"))
+    except OSError:
+        names = []
+    return ", ".join(names[:10]) or "none"
+
+
+def _nodes(module: Any) -> str:
+    names = [
+        n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, Node) and v is not Node
+    ]
+    return ", ".join(sorted(names)) or "none"
+
+
+def construct(cls: type[Node], node_id: str, params: dict[str, Any], has_inputs: bool) -> Node:
+    """Make the prototype, with id and params there before the constructor runs."""
+    wanted = "process" if has_inputs else "produce"
+    if getattr(cls, wanted) is getattr(Node, wanted):
+        why = "has inputs" if has_inputs else "has no inputs"
+        hint = "" if has_inputs else ", or connect something to the node"
+        raise NodeFailure("import", f"node {node_id} {why}, but {cls.__name__} has no {wanted}: write it{hint}")
+    try:
+        node = cls.__new__(cls)
+        node.id, node.params = node_id, params
+        node.__init__()  # type: ignore[misc]
+    except BaseException as err:
+        problem = failure("import", err)
+        if isinstance(err, TypeError) and "__init__" in str(err):
+            problem.message += " (a node is made without arguments: params are in self.params)"
+        raise problem from err
+    return node
+
+
+class Caller:
+    """Calls the user's methods, whatever sort of function they are.
+
+    Asynchronous ones run on one event loop, which is made when it is needed.
+    """
+
+    def __init__(self) -> None:
+        self.loop: Optional[asyncio.AbstractEventLoop] = None
+
+    def run(self, awaitable: Any, stopped: Optional[Callable[[], bool]] = None) -> Any:
+        """Wait for an awaitable; if stopped answers true meanwhile, cancel it."""
+        if self.loop is None:
+            self.loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self.loop)
+        return self.loop.run_until_complete(_stoppable(awaitable, stopped) if stopped else _plain(awaitable))
+
+    def value(self, result: Any) -> Any:
+        """Wait for the result of a coroutine; other results are themselves."""
+        return self.run(result) if inspect.isawaitable(result) else result
+
+    def frames(
+        self, result: Any, method: str, stopped: Optional[Callable[[], bool]] = None
+    ) -> Iterator[Optional[Frame]]:
+        """Give the frames of what a method returned: a frame, several, a generator, or nothing."""
+        result = self.value(result)
+        if result is None:
+            return
+        if isinstance(result, Frame):
+            yield result
+            return
+        if hasattr(result, "__anext__"):
+            items: Any = self._iterate(result, stopped)
+        elif hasattr(result, "__iter__") and not isinstance(result, (str, bytes, dict)):
+            items = iter(result)
+        else:
+            raise TypeError(f"{method} gave {type(result).__name__}: give a Frame, yield Frames, or nothing")
+        try:
+            for item in items:
+                if item is not None and not isinstance(item, Frame):
+                    raise TypeError(f"{method} gave {type(item).__name__}, want a Frame")
+                yield item
+                del item  # the node may keep as many as hold says: none is kept here
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+
+    def _iterate(self, agen: Any, stopped: Optional[Callable[[], bool]]) -> Iterator[Any]:
+        try:
+            while True:
+                try:
+                    item = self.run(agen.__anext__(), stopped)
+                except (StopAsyncIteration, _Stopped):
+                    return
+                yield item
+                del item
+        finally:
+            close = getattr(agen, "aclose", None)
+            if close is not None:
+                self.run(close())
+
+    def idle(self, wait: Callable[[], None]) -> None:
+        """Run a wait; while it lasts, tasks that the node has started go on."""
+        if self.loop is None:
+            wait()
+        else:
+            self.loop.run_until_complete(self.loop.run_in_executor(None, wait))
+
+    def close(self) -> None:
+        """Cancel what still runs and end the loop."""
+        loop, self.loop = self.loop, None
+        if loop is None:
+            return
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+
+class _Stopped(Exception):  # noqa: N818
+    """An awaited value is not wanted any more."""
+
+
+async def _plain(awaitable: Any) -> Any:
+    return await awaitable
+
+
+async def _stoppable(awaitable: Any, stopped: Callable[[], bool]) -> Any:
+    task = asyncio.ensure_future(awaitable)
+    while True:
+        done, _ = await asyncio.wait({task}, timeout=0.05)
+        if done:
+            return task.result()
+        if stopped():
+            task.cancel()
+            try:
+                await task
+            except (asyncio.CancelledError, StopAsyncIteration):
+                pass
+            raise _Stopped
+
+
+def print_failure(problem: NodeFailure) -> None:
+    """Write a failure to the log."""
+    text = problem.trace or f"{problem.message}\n"
+    print(text, end="", file=sys.stderr, flush=True)
