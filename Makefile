@@ -12,6 +12,8 @@ PLUGINS := $(or $(DOCKER_CONFIG),$(HOME)/.docker)/cli-plugins
 SHIM    := runtime/iox/shim
 LINTER  := $(CACHE)/lint/golangci-lint
 VENV    := $(CACHE)/venv
+# One style for the SDK, the examples and whatever else is Python.
+PYCONF  := --config runtime/python/pyproject.toml
 
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Compose writes its version into labels; as a library it does not know it.
@@ -60,8 +62,8 @@ lint: toolchain shim $(LINTER) $(VENV)/complete ## every linter, and that other 
 	$(LINTER) run ./... || failed=1; \
 	cargo clippy --locked --all-targets --manifest-path $(SHIM)/Cargo.toml -- -D warnings || failed=1; \
 	cargo fmt --check --manifest-path $(SHIM)/Cargo.toml || failed=1; \
-	$(VENV)/bin/ruff check . || failed=1; \
-	$(VENV)/bin/ruff format --check . || failed=1; \
+	$(VENV)/bin/ruff check $(PYCONF) . || failed=1; \
+	$(VENV)/bin/ruff format $(PYCONF) --check . || failed=1; \
 	$(VENV)/bin/shellcheck .ci/base-images .ci/engine .ci/run .ci/toolchain || failed=1; \
 	for os in linux darwin windows; do \
 		echo "go build for $$os without cgo"; \
@@ -72,7 +74,7 @@ lint: toolchain shim $(LINTER) $(VENV)/complete ## every linter, and that other 
 fmt: $(LINTER) $(VENV)/complete ## bring Go, Rust and Python into their format
 	$(LINTER) fmt ./...
 	cargo fmt --manifest-path $(SHIM)/Cargo.toml
-	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff format $(PYCONF) .
 
 bench: shim ## benchmarks of the Go side
 	$(GOTEST) -run '^$$' -bench . -benchmem ./...
