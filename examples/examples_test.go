@@ -172,7 +172,8 @@ func (e example) offline(t *testing.T) string {
 	return out
 }
 
-// images are the images of the example's services.
+// images are the images of the example's services. The plan of this machine
+// and the one for any machine may name them differently: then it is the newest.
 func (e example) images(t *testing.T) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
@@ -185,7 +186,13 @@ func (e example) images(t *testing.T) map[string]string {
 	}
 	images := map[string]string{}
 	for name, service := range project.Services {
-		images[name] = service.Image
+		repository, _, _ := strings.Cut(service.Image, ":")
+		for _, reference := range []string{service.Image, repository} {
+			if ids := strings.Fields(docker(t, "image", "ls", "--quiet", "--filter", "reference="+reference)); len(ids) > 0 {
+				images[name] = ids[0]
+				break
+			}
+		}
 	}
 	return images
 }
