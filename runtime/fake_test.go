@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -290,6 +291,7 @@ type fakeProcess struct {
 	ports   *node.Ports
 	stop    chan struct{}
 	once    sync.Once
+	raised  atomic.Bool
 }
 
 func (p *fakeProcess) say(st channel.Status) {
@@ -346,13 +348,17 @@ func (p *fakeProcess) run() int {
 }
 
 func (p *fakeProcess) exitCode() int {
-	if p.script.die == "exit" {
+	switch {
+	case p.script.die == "exit":
 		return p.script.exit
+	case p.raised.Load():
+		return 1
 	}
 	return 0
 }
 
 func (p *fakeProcess) raise(phase string) int {
+	p.raised.Store(true)
 	p.say(channel.Status{Event: channel.EventError, Phase: phase, Message: "ValueError: no", Traceback: "Traceback…"})
 	p.say(channel.Status{Event: channel.EventClosed})
 	p.say(channel.Status{Event: channel.EventBye})
@@ -410,6 +416,7 @@ func (p *fakeProcess) work(session string, result chan<- int) {
 		result <- code
 		return
 	}
+	p.ports.Begin()
 	err := p.script.body(ctx, p.ports)
 	if p.script.raise == "process" {
 		err = errors.New("no")

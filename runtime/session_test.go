@@ -271,7 +271,7 @@ func TestNodeFailures(t *testing.T) {
 		want   NodeError
 	}{
 		{"dies before it says a word", func(r *rig) { r.mid.die, r.mid.exit = "start", 127 }, false,
-			NodeError{ExitCode: 127, Message: "exited with code 127 before its streams ended"}},
+			NodeError{ExitCode: 127, Message: "exited before its streams ended (exit code 127)"}},
 		{"import fails", func(r *rig) { r.mid.raise = "hello" }, false,
 			NodeError{ExitCode: 1, Phase: "hello", Message: "ValueError: no", Traceback: "Traceback…"}},
 		{"load fails", func(r *rig) { r.mid.raise = "load" }, false,
@@ -282,13 +282,13 @@ func TestNodeFailures(t *testing.T) {
 			r.mid.hang, r.mid.deaf, r.config.Nodes[1].StartTimeout = "open", true, 200*time.Millisecond
 		}, false, NodeError{ExitCode: 137, Signal: "SIGKILL", Phase: "open", Message: "not ready after 200ms: raise start_timeout_ms if it needs longer"}},
 		{"out of memory", func(r *rig) { r.mid.die, r.mid.exit, r.mid.oom, r.mid.memory = "process", 137, true, 128<<20 }, true,
-			NodeError{ExitCode: 137, Signal: "SIGKILL", OOM: true, Message: "killed at its memory limit of 128 MiB (exit code 137): raise memory_mb before its streams ended"}},
+			NodeError{ExitCode: 137, Signal: "SIGKILL", OOM: true, Message: "killed at its memory limit of 128 MiB before its streams ended (exit code 137); raise memory_mb"}},
 		{"killed", func(r *rig) { r.mid.die, r.mid.exit = "process", 137 }, true,
-			NodeError{ExitCode: 137, Signal: "SIGKILL", Message: "killed by SIGKILL (exit code 137) before its streams ended"}},
+			NodeError{ExitCode: 137, Signal: "SIGKILL", Message: "killed by SIGKILL before its streams ended (exit code 137)"}},
 		{"killed, no events", func(r *rig) { r.mid.die, r.mid.exit, r.engine.blind = "process", 137, true }, true,
-			NodeError{ExitCode: 137, Signal: "SIGKILL", Message: "killed by SIGKILL (exit code 137) before its streams ended"}},
+			NodeError{ExitCode: 137, Signal: "SIGKILL", Message: "killed by SIGKILL before its streams ended (exit code 137)"}},
 		{"ends early", func(r *rig) { r.mid.die = "process" }, true,
-			NodeError{Message: "exited with code 0 before its streams ended"}},
+			NodeError{Message: "exited before its streams ended (exit code 0)"}},
 		{"process raises", func(r *rig) { r.mid.raise = "process" }, true,
 			NodeError{ExitCode: 1, Phase: "process", Message: "ValueError: no", Traceback: "Traceback…"}},
 		{"bad exit code after complete data", func(r *rig) { r.mid.die, r.mid.exit = "exit", 139 }, true,

@@ -3,7 +3,6 @@ package runtime
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -187,6 +186,9 @@ func (s *Session) checkReady() {
 	s.started = time.Now()
 	for _, m := range s.members {
 		m.command(channel.CommandStart, s.c.Session)
+		if m.ports != nil {
+			m.ports.Begin()
+		}
 		if !m.exited {
 			s.setState(m, StateRunning)
 		}
@@ -378,20 +380,24 @@ func (s *Session) describe(m *member, e *NodeError) *NodeError {
 	if e.Message != "" && !e.OOM {
 		return e
 	}
-	var text []string
+	e.Message = ending(e, c, s.started.IsZero() || !m.closed)
+	return e
+}
+
+// ending says in words how a container ended.
+func ending(e *NodeError, c *Container, early bool) string {
+	when, advice := "", ""
+	if early {
+		when = " before its streams ended"
+	}
+	text := "exited"
 	switch {
 	case e.OOM && c.Memory > 0:
-		text = append(text, fmt.Sprintf("killed at its memory limit of %s (exit code %d): raise memory_mb", size(uint64(c.Memory)), c.ExitCode))
+		text, advice = "killed at its memory limit of "+size(uint64(c.Memory)), "; raise memory_mb"
 	case e.OOM:
-		text = append(text, fmt.Sprintf("killed for want of memory (exit code %d)", c.ExitCode))
+		text = "killed for want of memory"
 	case e.Signal != "":
-		text = append(text, fmt.Sprintf("killed by %s (exit code %d)", e.Signal, c.ExitCode))
-	default:
-		text = append(text, fmt.Sprintf("exited with code %d", c.ExitCode))
+		text = "killed by " + e.Signal
 	}
-	if s.started.IsZero() || !m.closed {
-		text = append(text, "before its streams ended")
-	}
-	e.Message = strings.Join(text, " ")
-	return e
+	return fmt.Sprintf("%s%s (exit code %d)%s", text, when, c.ExitCode, advice)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -36,8 +37,9 @@ func (f Frame) Release() {
 // frame that the node keeps.
 type input struct {
 	channel.Input
-	sub  *channel.Subscriber
-	room chan struct{}
+	sub   *channel.Subscriber
+	begun *atomic.Bool // every producer has been there
+	room  chan struct{}
 }
 
 type arrival struct {
@@ -134,13 +136,12 @@ func (in *input) receive(ctx context.Context, quit <-chan struct{}) arrival {
 	}}
 }
 
-// wait waits for a frame as long as there is a writer: a writer that is gone
-// without an end of stream has died.
+// wait waits for a frame as long as there is a writer. Once the session has
+// begun, a writer that is gone without an end of stream has died.
 func (in *input) wait(ctx context.Context) (channel.Sample, error) {
 	if sample, ok, err := in.sub.TryReceive(); ok || err != nil {
 		return sample, err
 	}
-	seen := false // the writer may not be there yet
 	for {
 		limited, cancel := context.WithTimeout(ctx, lookEvery)
 		sample, err := in.sub.Receive(limited)
@@ -148,17 +149,13 @@ func (in *input) wait(ctx context.Context) (channel.Sample, error) {
 		if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
 			return sample, err
 		}
-		alive := in.sub.WriterAlive()
-		if !alive && (seen || in.began()) {
+		begun := in.begun.Load() // asked first: a writer may come in between
+		if !in.sub.WriterAlive() && begun {
 			// Looked at again after the lock was seen free: what it sent is here.
 			if sample, ok, err := in.sub.TryReceive(); ok || err != nil {
 				return sample, err
 			}
 			return channel.Sample{}, fmt.Errorf("%w: %s is gone", ErrIncomplete, in.Source)
 		}
-		seen = seen || alive
 	}
 }
-
-// began says whether a frame has ever come, so that the writer was there.
-func (in *input) began() bool { return in.sub.Slot().Received().Load() > 0 }

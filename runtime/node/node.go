@@ -46,6 +46,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
 )
@@ -79,6 +80,7 @@ type Ports struct {
 
 	merge  chan arrival  // several inputs: their frames
 	quit   chan struct{} // closed by Close: ends the goroutines of merge
+	begun  atomic.Bool
 	close  sync.Once
 	pumps  sync.WaitGroup
 	left   int  // inputs that have not ended and that the end waits for
@@ -107,7 +109,7 @@ func Open(t channel.Transport, n channel.Node, session string) (*Ports, error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("input %s from %s: %w", i.Port, i.Source, err), p.abort())
 		}
-		in := &input{Input: i, sub: sub, room: make(chan struct{}, max(1, i.Channel.Readers[i.Slot].Hold))}
+		in := &input{Input: i, sub: sub, begun: &p.begun, room: make(chan struct{}, max(1, i.Channel.Readers[i.Slot].Hold))}
 		p.inputs = append(p.inputs, in)
 		if !i.Feedback {
 			p.left++
@@ -115,6 +117,10 @@ func Open(t channel.Transport, n channel.Node, session string) (*Ports, error) {
 	}
 	return p, nil
 }
+
+// Begin tells that every producer is there: one that is not has died. The
+// runtime calls it when the session starts.
+func (p *Ports) Begin() { p.begun.Store(true) }
 
 // Node is the node's place in the graph.
 func (p *Ports) Node() channel.Node { return p.node }
