@@ -109,5 +109,7 @@ func (p project) inside(t *testing.T) *channeltest.Worker {
 }
 
 func (p project) process(t *testing.T) *channeltest.Worker {
-	return channeltest.Process(t, p.domain, p.dir, []string{envWorker + "=1"}, os.Args[0])
+	// A process under the race detector would sleep for a second at its end.
+	env := []string{envWorker + "=1", "GORACE=atexit_sleep_ms=0"}
+	return channeltest.Process(t, p.domain, p.dir, env, os.Args[0])
 }

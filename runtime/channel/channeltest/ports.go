@@ -193,7 +193,7 @@ func (p *port) discard(q Request) error {
 }
 
 func (p *port) corrupt(ctx context.Context, q Request) error {
-	what, ok := corruptions[q.What]
+	what, ok := corruptions()[q.What]
 	if !ok {
 		return fmt.Errorf("corrupt %q", q.What)
 	}
@@ -202,22 +202,25 @@ func (p *port) corrupt(ctx context.Context, q Request) error {
 	return p.send(ctx, Request{Length: 3}, 0)
 }
 
-var corruptions = map[string]func(*channel.Header){
-	"version": func(h *channel.Header) { h.Version = 2 },
-	"kind":    func(h *channel.Header) { h.Kind = 99 },
-	"audio": func(h *channel.Header) {
-		h.Kind = channel.Audio
-		*h.Audio() = channel.AudioFormat{Rate: 48000, Channels: 2, Format: channel.S16}
-	},
-	"video": func(h *channel.Header) {
-		h.Kind = channel.Video
-		*h.Video() = channel.VideoFormat{Width: 640, Height: 480, Stride: 1920, FourCC: channel.RGB24}
-	},
-	"tensor": func(h *channel.Header) {
-		h.Kind = channel.Tensor
-		*h.Tensor() = channel.TensorFormat{Code: 2, Bits: 32, Lanes: 1, Rank: 9}
-	},
-	"sequence": func(h *channel.Header) { h.Sequence = 1 << 62 },
+// corruptions are the ways in which a header can be wrong.
+func corruptions() map[string]func(*channel.Header) {
+	return map[string]func(*channel.Header){
+		"version": func(h *channel.Header) { h.Version = 2 },
+		"kind":    func(h *channel.Header) { h.Kind = 99 },
+		"audio": func(h *channel.Header) {
+			h.Kind = channel.Audio
+			*h.Audio() = channel.AudioFormat{Rate: 48000, Channels: 2, Format: channel.S16}
+		},
+		"video": func(h *channel.Header) {
+			h.Kind = channel.Video
+			*h.Video() = channel.VideoFormat{Width: 640, Height: 480, Stride: 1920, FourCC: channel.RGB24}
+		},
+		"tensor": func(h *channel.Header) {
+			h.Kind = channel.Tensor
+			*h.Tensor() = channel.TensorFormat{Code: 2, Bits: 32, Lanes: 1, Rank: 9}
+		},
+		"sequence": func(h *channel.Header) { h.Sequence = 1 << 62 },
+	}
 }
 
 func (p *port) alive(q Request) (Answer, error) {

@@ -116,3 +116,29 @@ fn tags(nodes: &Path, prefix: &[u8]) -> Option<HashSet<u128>> {
     }
     Some(ids)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_from_names() {
+        let dir = std::env::temp_dir().join(format!("medianode-iox-{}-ids", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let hash = "0354a209029e7d094a819e2d4030ea331e6caaf0";
+        for name in [
+            "p_HASH_7.data",
+            "p_HASH_7_8.connection",
+            "q_HASH_7.data",
+            "p_HASH_7.dynamic",
+            "p_HASH_node.data",
+        ] {
+            fs::write(dir.join(name.replace("HASH", hash)), []).unwrap();
+        }
+        let mut found: Vec<_> =
+            orphans(&dir, b"p_", &[".data", ".connection"]).into_iter().map(|f| f.1).collect();
+        found.sort();
+        assert_eq!(found, [vec![7], vec![7, 8]]);
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

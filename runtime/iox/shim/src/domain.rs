@@ -250,3 +250,80 @@ pub unsafe extern "C" fn opendir(name: *const c_char) -> *mut libc::DIR {
         dir
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn scratch(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("medianode-iox-{}-{name}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_name_is_found_by_its_prefix_alone() {
+        let dir = scratch("prefix");
+        let domain = Domain::register(b"one_", &dir).unwrap();
+        let create = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
+        // SAFETY: the names are C strings; the descriptor is closed once.
+        unsafe {
+            let fd = shm_open(c"/one_x".as_ptr(), create, 0o600);
+            assert!(fd >= 0 && dir.join("one_x").exists());
+            assert_eq!(ftruncate(fd, 10_000), 0);
+            assert_eq!(libc::close(fd), 0);
+            for name in [c"/two_x", c"/one", c"/one_/../x"] {
+                assert_eq!(shm_open(name.as_ptr(), create, 0o600), -1);
+                assert_eq!(shm_unlink(name.as_ptr()), -1);
+                assert_eq!(*libc::__errno_location(), libc::ENOENT);
+            }
+            assert_eq!(shm_unlink(c"/one_x".as_ptr()), 0);
+        }
+        drop(domain);
+        // SAFETY: the name is a C string.
+        assert_eq!(unsafe { shm_open(c"/one_x".as_ptr(), create, 0o600) }, -1);
+        fs::remove_dir(dir).unwrap();
+    }
+
+    #[test]
+    fn prefixes_do_not_clash() {
+        let dir = scratch("clash");
+        let first = Domain::register(b"clash_", &dir).unwrap();
+        assert!(Arc::ptr_eq(&first, &Domain::register(b"clash_", &dir).unwrap()));
+        assert!(Domain::register(b"clash_", Path::new("/")).is_err());
+        assert!(Domain::register(b"clash_2", &dir).is_err());
+        assert!(Domain::register(b"cla", &dir).is_err());
+        assert!(Domain::register(b"", &dir).is_err());
+        drop(first);
+        Domain::register(b"cla", &dir).unwrap();
+        fs::remove_dir(dir).unwrap();
+    }
+
+    #[test]
+    fn dev_shm_is_listed_in_the_domain_alone() {
+        let dir = scratch("list");
+        fs::write(dir.join("list_a"), []).unwrap();
+        let domain = Domain::register(b"list_", &dir).unwrap();
+        // SAFETY: the names are C strings; what is opened is closed.
+        unsafe {
+            assert!(opendir(c"/dev/shm/".as_ptr()).is_null());
+            let guard = domain.enter();
+            let listed = opendir(c"/dev/shm/".as_ptr());
+            let mut names = Vec::new();
+            loop {
+                let entry = libc::readdir(listed);
+                if entry.is_null() {
+                    break;
+                }
+                names.push(CStr::from_ptr((*entry).d_name.as_ptr()).to_owned());
+            }
+            libc::closedir(listed);
+            drop(guard);
+            names.retain(|n| !n.to_bytes().starts_with(b"."));
+            assert_eq!(names, [CString::new("list_a").unwrap()]);
+            assert!(opendir(c"/dev/shm/".as_ptr()).is_null());
+        }
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

@@ -275,3 +275,47 @@ impl Bell {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames, limits with their codes, and a frame that outlives its ports.
+    #[test]
+    fn a_frame_goes_through() {
+        let base = std::env::temp_dir().join(format!("medianode-iox-{}-frame", std::process::id()));
+        std::fs::create_dir_all(&base).unwrap();
+        let domain = Domain::register(b"frame_", &base).unwrap();
+        let listed = domain.enter();
+        let node = NodeHandle::open(base.to_str().unwrap().as_bytes(), domain.clone()).unwrap();
+        let name = |n: &str| ServiceName::new(n).unwrap();
+        let spec = Spec {
+            name: name("a"),
+            credit: name("a~credit"),
+            max_frame: 16,
+            max_subscribers: 1,
+            max_nodes: 4,
+            buffer: 2,
+            hold: 1,
+            loans: 1,
+        };
+        assert_eq!(node.outlet(&spec).err().unwrap().code, Code::Missing);
+        let channel = node.create(&spec).unwrap();
+        assert_eq!(node.create(&spec).err().unwrap().code, Code::Exists);
+        let (outlet, inlet) = (node.outlet(&spec).unwrap(), node.inlet(&spec, 2).unwrap());
+        assert_eq!(node.outlet(&spec).err().unwrap().code, Code::Occupied);
+        assert_eq!(outlet.loan(17).err().unwrap().code, Code::TooLarge);
+        for _ in 0..2 {
+            let mut loan = outlet.loan(3).unwrap();
+            assert_eq!(outlet.loan(3).err().unwrap().code, Code::Loaned);
+            loan.sample.payload_mut().copy_from_slice(b"abc");
+            loan.sample.send().unwrap();
+        }
+        let held = inlet.receive().unwrap().unwrap();
+        assert_eq!(inlet.receive().err().unwrap().code, Code::Held);
+        drop((outlet, inlet, channel, node));
+        assert_eq!(held.sample.payload(), b"abc");
+        drop((held, listed));
+        std::fs::remove_dir_all(base).unwrap();
+    }
+}
