@@ -5,7 +5,11 @@ package image
 
 import (
 	"context"
+	"errors"
 	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/medianode/docker-medianode/generate"
 )
@@ -41,3 +45,8 @@ func (e *BuildError) Error() string {
 
 // Unwrap is the cause.
 func (e *BuildError) Unwrap() error { return e.Err }
+
+// isCanceled tells an error of a stopped build: gRPC has its own word for it.
+func isCanceled(err error) bool {
+	return errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled || strings.Contains(err.Error(), context.Canceled.Error())
+}

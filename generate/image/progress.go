@@ -1,0 +1,173 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"sync"
+
+	bk "github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/util/progress/progressui"
+	"github.com/opencontainers/go-digest"
+)
+
+// Progress is one display for all builds of a command.
+type Progress struct {
+	display progressui.Display
+	once    sync.Once
+	updates chan *bk.SolveStatus
+	done    chan error
+}
+
+// NewProgress shows builds on w in a mode of docker: auto, tty, plain, json or
+// quiet. Nothing is written before the first build begins.
+func NewProgress(w io.Writer, mode string) (*Progress, error) {
+	m := progressui.DisplayMode(mode)
+	if mode == "json" {
+		m = progressui.RawJSONMode
+	}
+	d, err := progressui.NewDisplay(w, m)
+	if err != nil {
+		return nil, fmt.Errorf("progress: %w", err)
+	}
+	return &Progress{display: d, updates: make(chan *bk.SolveStatus), done: make(chan error, 1)}, nil
+}
+
+// show displays one update.
+func (p *Progress) show(s *bk.SolveStatus) {
+	p.once.Do(func() {
+		go func() {
+			// Close ends it; a cancelled build still shows how it ended.
+			_, err := p.display.UpdateFrom(context.Background(), p.updates)
+			p.done <- err
+		}()
+	})
+	p.updates <- s
+}
+
+// Close ends the display, when every build has returned.
+func (p *Progress) Close() error {
+	p.once.Do(func() { p.done <- nil })
+	close(p.updates)
+	return <-p.done
+}
+
+// logLines is how many last lines of a failed step are kept.
+const logLines = 20
+
+// watch follows one build: it shows it and keeps what explains a failure.
+type watch struct {
+	node     string
+	progress *Progress
+	updates  chan *bk.SolveStatus
+	done     chan struct{}
+	steps    map[digest.Digest]*step
+	failed   *step
+}
+
+// step is one instruction of a build.
+type step struct {
+	name string
+	log  []string
+	open string // a line without its end
+}
+
+func newWatch(node string, p *Progress) *watch {
+	w := &watch{
+		node: node, progress: p, updates: make(chan *bk.SolveStatus), done: make(chan struct{}), steps: map[digest.Digest]*step{},
+	}
+	go func() {
+		defer close(w.done)
+		for s := range w.updates {
+			w.keep(s)
+			if p != nil {
+				p.show(w.own(s))
+			}
+		}
+	}()
+	return w
+}
+
+func (w *watch) step(d digest.Digest) *step {
+	if w.steps[d] == nil {
+		w.steps[d] = &step{}
+	}
+	return w.steps[d]
+}
+
+func (w *watch) keep(s *bk.SolveStatus) {
+	for _, v := range s.Vertexes {
+		st := w.step(v.Digest)
+		st.name = v.Name
+		if v.Error != "" && (w.failed == nil || !strings.Contains(v.Error, context.Canceled.Error())) {
+			w.failed = st
+		}
+	}
+	for _, l := range s.Logs {
+		w.step(l.Vertex).write(string(l.Data))
+	}
+}
+
+func (s *step) write(text string) {
+	lines := strings.Split(s.open+text, "\n")
+	s.open = lines[len(lines)-1]
+	if len(s.open) > 4096 {
+		s.open = s.open[:4096]
+	}
+	s.log = append(s.log, lines[:len(lines)-1]...)
+	s.log = s.log[max(0, len(s.log)-logLines):]
+}
+
+// failure is the error of a build, told by its failed step.
+func (w *watch) failure(err error) error {
+	e := &BuildError{Node: w.node, Err: err}
+	if w.failed != nil {
+		e.Step = flags().ReplaceAllString(w.failed.name, "")
+		e.Log = w.failed.log
+		if w.failed.open != "" {
+			e.Log = append(e.Log, w.failed.open)
+		}
+	}
+	return e
+}
+
+var flags = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`--mount=\S+\s+`) })
+
+// own makes an update this build's own: builds that share a step would write
+// into one line otherwise.
+func (w *watch) own(s *bk.SolveStatus) *bk.SolveStatus {
+	mine := func(d digest.Digest) digest.Digest {
+		if d == "" {
+			return d
+		}
+		return digest.FromString(w.node + "\x00" + d.String())
+	}
+	out := &bk.SolveStatus{}
+	for _, v := range s.Vertexes {
+		c := *v
+		c.Digest, c.Name = mine(v.Digest), "["+w.node+"] "+flags().ReplaceAllString(v.Name, "")
+		c.Inputs = make([]digest.Digest, len(v.Inputs))
+		for i, in := range v.Inputs {
+			c.Inputs[i] = mine(in)
+		}
+		out.Vertexes = append(out.Vertexes, &c)
+	}
+	for _, st := range s.Statuses {
+		c := *st
+		c.Vertex = mine(st.Vertex)
+		out.Statuses = append(out.Statuses, &c)
+	}
+	for _, l := range s.Logs {
+		c := *l
+		c.Vertex = mine(l.Vertex)
+		out.Logs = append(out.Logs, &c)
+	}
+	for _, warning := range s.Warnings {
+		c := *warning
+		c.Vertex = mine(warning.Vertex)
+		out.Warnings = append(out.Warnings, &c)
+	}
+	return out
+}
