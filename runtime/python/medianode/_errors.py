@@ -17,6 +17,18 @@ class HeldError(ChannelError):
     """A node keeps as many frames of a connection as its ``hold`` allows."""
 
 
+class LoanedError(ChannelError):
+    """A writer has as many unsent frames as it may loan."""
+
+
+class ReleasedError(ChannelError):
+    """A loan or a frame was sent or released before."""
+
+
+class ClosedError(ChannelError):
+    """The port is closed, or was while a call waited in it."""
+
+
 class NoSpaceError(ChannelError):
     """Shared memory for a channel does not fit."""
 
@@ -29,7 +41,7 @@ class ConfigError(Exception):
     """What the container was told is not usable; the text says what and what to do."""
 
 
-class Abandoned(Exception):  # noqa: N818 - no failure: it ends a wait
+class Abandoned(Exception):
     """The process must end and may not wait any longer for a peer."""
 
 

@@ -6,7 +6,8 @@ import sys
 import time
 from typing import Any, Optional
 
-from ._channel import Check, Publisher, Subscriber
+from ._publisher import Check, Publisher
+from ._subscriber import Subscriber
 from ._config import Input, NodeConfig, Output
 from ._errors import ChannelError, FrameError
 from ._frame import Frame

@@ -14,7 +14,8 @@ import time
 from typing import Any, Optional
 
 from . import _iox
-from ._channel import CHECK_EVERY_MS, SPINS, Publisher, Subscriber
+from ._publisher import CHECK_EVERY_MS, SPINS, Publisher
+from ._subscriber import Subscriber
 from ._config import NodeConfig, from_environment
 from ._errors import Abandoned, ChannelError, ConfigError
 from ._header import CONTROL, new_header

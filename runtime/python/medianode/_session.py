@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from ._channel import Check
+from ._publisher import Check
 from ._config import NodeConfig
 from ._errors import Abandoned
 from ._frame import Frame

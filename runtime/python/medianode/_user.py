@@ -229,7 +229,7 @@ class Caller:
         loop.close()
 
 
-class _Stopped(Exception):  # noqa: N818
+class _Stopped(Exception):
     """An awaited value is not wanted any more."""
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 from medianode import _iox
-from medianode._channel import Publisher, Received, Subscriber
+from medianode._publisher import Publisher
+from medianode._subscriber import Received, Subscriber
 from medianode._config import Domain, Reader, Spec
 from medianode._header import CONTROL, END_OF_STREAM, new_header
 from medianode._ledger import MAGIC, ledger_name, ledger_size

@@ -1,0 +1,240 @@
+"""The writer's end of a channel, with the rules that Go's has: sequence, credits, ledger."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from typing import Any, Callable, Optional
+
+from . import _iox, _ledger
+from ._config import Spec
+from ._errors import ChannelError, ClosedError, LoanedError, ReleasedError, TooLargeError
+from ._header import CONTROL, END_OF_STREAM, FAILED, HEADER_SIZE, Header, check, new_header
+from ._iox import Transport
+from ._lease import EMPTY
+from ._ledger import (
+    ATTACHED,
+    DETACHED,
+    R_CAPACITY,
+    R_NEXT,
+    R_WAITING,
+    W_BLOCKED,
+    W_BYTES,
+    W_ENDED,
+    W_NEXT,
+    W_STARVED,
+    W_STATE,
+    Ledger,
+)
+
+# A sleep is no longer than this, so that a lost wake-up or a dead peer costs
+# no more.
+CHECK_EVERY_MS = 50
+# How often a wait looks again before it sleeps: some microseconds.
+SPINS = 16
+
+# Called at least every 50 ms while a call waits; raises to end the wait.
+Check = Callable[[], None]
+
+_view = ctypes.pythonapi.PyMemoryView_FromMemory
+_view.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
+_view.restype = ctypes.py_object
+_WRITE = 0x200
+
+
+def patient() -> None:
+    """Wait for ever."""
+
+
+class Loan:
+    """A frame to be written in place. It ends by send or release, once.
+
+    After that payload must not be touched: it is memory that belongs to
+    somebody else.
+    """
+
+    __slots__ = ("_from", "_sample", "header", "payload")
+
+    def __init__(self, publisher: Publisher, sample: Any, size: int) -> None:
+        self._from, self._sample = publisher, sample
+        self.header = new_header(0)
+        self.payload: memoryview = _view(sample.payload_ptr, size, _WRITE) if size else EMPTY
+
+    def release(self) -> None:
+        """End the loan without sending it."""
+        if self._sample is None:
+            raise ReleasedError("already sent or released")
+        self._sample = None
+
+    def send(self, patience: Check = patient) -> int:
+        """Give the frame to every reader and return its sequence.
+
+        Under ``block`` it first waits until each has room. If patience ends the
+        wait, the loan is still good.
+        """
+        if self._sample is None:
+            raise ReleasedError("already sent or released")
+        sequence = self._from._claim(self.header, self.payload.nbytes, patience)
+        sample, self._sample = self._sample, None
+        self._from._send(sample, self.header, self.payload.nbytes, sequence)
+        return sequence
+
+
+class Publisher:
+    """The writer of a channel. One thread at a time."""
+
+    def __init__(self, transport: Transport, spec: Spec) -> None:
+        self.spec = spec
+        self.ledger = Ledger(spec.name, len(spec.readers))
+        try:
+            if not self.ledger.lock(0):
+                raise ChannelError(f"channel {spec.name}: publish: it has a writer already")
+            self._port = _iox.new_publisher(transport.pubsub(spec), spec, transport.domain)
+            self._notifier = transport.events(spec.name, spec).notifier_builder().create()
+            self.listener = (
+                transport.events(_iox.credit_name(spec.name), spec).listener_builder().create()
+            )
+        except BaseException:
+            self.ledger.close()
+            raise
+        self._words = self.ledger.words
+        self._slots = [_ledger.slot_index(i) for i in range(len(spec.readers))]
+        self._limit = _iox.duration(CHECK_EVERY_MS)
+        self._closed = False
+        self._words[W_STATE] = ATTACHED
+
+    @property
+    def sequence(self) -> int:
+        """The sequence of the next frame."""
+        return self._words[W_NEXT]
+
+    def loan(self, size: int) -> Loan:
+        """Return size bytes of shared memory, uninitialised, with an empty header; never waits."""
+        spec = self.spec
+        if size > spec.max_frame:
+            raise TooLargeError(
+                f"frame of {size} bytes, max_frame of the output is {spec.max_frame}: raise max_frame"
+                f" (channel {spec.name})"
+            )
+        self._alive()
+        try:
+            return Loan(self, self._port.loan_slice_uninit(size), size)
+        except Exception as err:
+            kind = LoanedError if "ExceedsMaxLoans" in str(err) else ChannelError
+            raise kind(f"channel {spec.name}: loan of {size} bytes: {err}") from err
+
+    def send(self, header: Header, payload: memoryview, patience: Check = patient) -> int:
+        """Send a copy of payload and return its sequence, which header has then too."""
+        loan = self.loan(payload.nbytes)
+        if payload.nbytes:
+            loan.payload[:] = payload
+        loan.header = header
+        return loan.send(patience)
+
+    def _claim(self, header: Header, size: int, patience: Check) -> int:
+        self._alive()
+        check(header, size)
+        sequence = self._words[W_NEXT]
+        if self.spec.blocks and self._full(sequence) is not None:
+            self._wait_for_room(sequence, patience)
+        return sequence
+
+    def _send(self, sample: Any, header: Header, size: int, sequence: int) -> None:
+        words = self._words
+        header.sequence = sequence
+        header.sent = time.monotonic_ns()
+        ctypes.memmove(sample.user_header_ptr, ctypes.addressof(header), HEADER_SIZE)
+        # The claim comes before the frame: a reader that joins in between reads
+        # the claim as its base and does not count this frame as lost.
+        words[W_NEXT] = sequence + 1
+        ends = header.flags & END_OF_STREAM
+        if ends:
+            words[W_ENDED] = 1
+        try:
+            sample.assume_init().send()
+        except Exception as err:
+            words[W_NEXT] = sequence
+            if ends:
+                words[W_ENDED] = 0
+            raise ChannelError(f"channel {self.spec.name}: send: {err}") from err
+        words[W_BYTES] += size
+        for slot in self._slots:
+            if words[slot + R_WAITING]:
+                _iox.notify(self._notifier)
+                break
+
+    def _alive(self) -> None:
+        if self._closed:
+            raise ClosedError(f"channel {self.spec.name}: closed")
+
+    def _full(self, sequence: int, look: bool = False) -> Optional[int]:
+        """Return the first reader without room.
+
+        With look, a reader that died is found by its lock and waited for no longer.
+        """
+        words = self._words
+        for i, slot in enumerate(self._slots):
+            if words[slot] != ATTACHED or sequence - words[slot + R_NEXT] < words[slot + R_CAPACITY]:
+                continue
+            if look and not self.ledger.reader_alive(i):
+                words[slot] = DETACHED
+                continue
+            return i
+        return None
+
+    def _wait_for_room(self, sequence: int, patience: Check) -> None:
+        for _ in range(SPINS):
+            if self._full(sequence) is None:
+                return
+        words, began = self._words, time.monotonic_ns()
+        try:
+            while True:
+                words[W_STARVED] = 1
+                self.ledger.fence()
+                if self._full(sequence, look=True) is None:
+                    return
+                _iox.listen(self.listener, self._limit)
+                patience()
+        finally:
+            words[W_STARVED] = 0
+            words[W_BLOCKED] += time.monotonic_ns() - began
+
+    def end(self, failed: bool = False, patience: Check = patient) -> None:
+        """Send the end of the stream; failed says that it ends by an error."""
+        flags = END_OF_STREAM | (FAILED if failed else 0)
+        self.send(new_header(CONTROL, flags), EMPTY, patience)
+
+    def drain(self, patience: Check = patient) -> None:
+        """Wait until every reader has taken what was sent, or is gone.
+
+        A writer that closes earlier takes unread frames with it.
+        """
+        self._alive()
+        words = self._words
+        try:
+            while self._unread():
+                words[W_STARVED] = 1
+                self.ledger.fence()
+                if not self._unread():
+                    return
+                _iox.listen(self.listener, self._limit)
+                patience()
+        finally:
+            words[W_STARVED] = 0
+
+    def _unread(self) -> bool:
+        words = self._words
+        sent = words[W_NEXT]
+        return any(
+            words[slot] == ATTACHED and words[slot + R_NEXT] < sent and self.ledger.reader_alive(i)
+            for i, slot in enumerate(self._slots)
+        )
+
+    def close(self) -> None:
+        """End the publisher; safe twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._words[W_STATE] = DETACHED
+        self._port = self._notifier = self.listener = None
+        self.ledger.close()
