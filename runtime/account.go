@@ -58,9 +58,11 @@ func (s *Session) account() Report {
 		Project: s.c.Project, Session: s.c.Session, State: s.stateName(), Started: s.begun,
 		Warnings: append([]string(nil), s.warnings...), Nodes: []NodeReport{}, Connections: []ConnectionReport{},
 	}
-	end := s.over
-	if end.IsZero() {
-		end = time.Now()
+	end := time.Now()
+	for _, t := range []time.Time{s.over, s.drained} {
+		if !t.IsZero() {
+			end = t
+		}
 	}
 	var run time.Duration
 	if s.started.IsZero() {

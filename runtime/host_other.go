@@ -22,3 +22,5 @@ func kernel() string { return "" }
 func ask(int) error { return errors.ErrUnsupported }
 
 func mapFile(string) ([]byte, func() error, error) { return nil, nil, errors.ErrUnsupported }
+
+func holds(int, string) bool { return false }

@@ -34,6 +34,8 @@ type Config struct {
 	SharedMemory int64         // bytes that the plan needs; checked before anything is made
 	StopGrace    time.Duration // for draining when the session stops; default 10 s
 
+	// Warn and Note are called by the session's own goroutine: they must return
+	// soon and not call the session.
 	Logs LogSink              // lines of the containers; nil: kept for errors only
 	Warn func(string)         // what is worth saying and no error; also in the report
 	Note func(node, s string) // a node's new state (the State constants)

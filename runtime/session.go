@@ -68,6 +68,7 @@ type step struct {
 type supervision struct {
 	begun    time.Time
 	started  time.Time // every node was ready
+	drained  time.Time // every node had sent its last frame
 	over     time.Time // loop has ended
 	raising  bool      // the project is being brought up
 	stopping bool

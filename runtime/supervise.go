@@ -237,7 +237,7 @@ func (s *Session) checkClosed() {
 	if s.exiting {
 		return
 	}
-	s.exiting = true
+	s.exiting, s.drained = true, time.Now()
 	for _, m := range s.members {
 		if !m.exited {
 			m.command(channel.CommandExit, "")

@@ -53,9 +53,9 @@ func (p *place) takeOver(ctx context.Context) error {
 		if !errors.As(err, &running) {
 			return err
 		}
-		if !asked && running.Owner.PID > 0 {
+		if pid := running.Owner.PID; !asked && pid > 0 && holds(pid, p.lockPath()) {
 			asked = true
-			if bad := ask(running.Owner.PID); bad != nil {
+			if bad := ask(pid); bad != nil {
 				return errors.Join(err, fmt.Errorf("ask it to stop: %w", bad))
 			}
 		}

@@ -1,0 +1,314 @@
+package runtime_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/flags"
+
+	"github.com/medianode/docker-medianode/runtime"
+	"github.com/medianode/docker-medianode/runtime/channel"
+	"github.com/medianode/docker-medianode/runtime/iox"
+	"github.com/medianode/docker-medianode/runtime/node"
+)
+
+// These tests run containers. They need an engine, and an image: any with
+// Python, and for those that send frames one with the SDK and a module app.
+const (
+	envImage = "MEDIANODE_TEST_IMAGE"     // default python:3.11-slim
+	envSDK   = "MEDIANODE_TEST_SDK_IMAGE" // no default
+)
+
+func image(t *testing.T) string {
+	if name := os.Getenv(envImage); name != "" {
+		return name
+	}
+	return "python:3.11-slim"
+}
+
+func engine(t *testing.T) runtime.Engine {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("skipped: runs containers, which -short leaves out")
+	}
+	cli, err := command.NewDockerCli(command.WithCombinedStreams(io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cli.Initialize(flags.NewClientOptions()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cli.Client().Close() })
+	e, err := runtime.NewEngine(cli, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := e.Info(ctx); err != nil {
+		t.Skipf("skipped: no engine answers: %v", err)
+	}
+	if err := runtime.Attached(t.Context(), e, os.Getuid(), image(t)); err != nil {
+		t.Skipf("skipped: %v", err)
+	}
+	return e
+}
+
+// stage is a project with the containers of a test.
+type stage struct {
+	t      *testing.T
+	config runtime.Config
+	mu     sync.Mutex
+	lines  []string
+	states []string
+}
+
+func newStage(t *testing.T, name string) *stage {
+	t.Helper()
+	uid, gid := os.Getuid(), os.Getgid()
+	if uid == 0 {
+		uid, gid = 1000, 1000
+	}
+	project := fmt.Sprintf("mntest-%s-%d", name, os.Getpid())
+	s := &stage{t: t}
+	s.config = runtime.Config{
+		Project: project, Domain: channel.NewDomain(uid, project), Dir: runtime.Directory(uid, project),
+		UID: uid, GID: gid, StopGrace: 5 * time.Second, Engine: engine(t),
+		ComposeFile: filepath.Join(t.TempDir(), "compose.yaml"),
+		Open:        func(channel.Domain, string) (channel.Transport, error) { return channel.NewMemory(), nil },
+		Logs: func(l runtime.LogLine) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.lines = append(s.lines, l.Node+" "+l.Stream+" "+l.Text)
+		},
+		Note: func(node, state string) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.states = append(s.states, node+" "+state)
+		},
+		Warn: func(text string) { t.Log("warning:", text) },
+	}
+	t.Cleanup(s.nothingLeft)
+	return s
+}
+
+// service is one container of the compose file; wiring is nil for an image
+// without the SDK.
+func (s *stage) service(id, image string, wiring *channel.Node, more map[string]any) map[string]any {
+	service := map[string]any{
+		"image": image, "pull_policy": "never", "network_mode": "none", "init": true,
+		"user": fmt.Sprintf("%d:%d", s.config.UID, s.config.GID), "stop_signal": "SIGTERM",
+		"volumes": []any{
+			map[string]any{"type": "volume", "source": "shm", "target": "/dev/shm", "volume": map[string]any{"nocopy": true}},
+			map[string]any{"type": "volume", "source": "iox", "target": s.config.Domain.Root, "volume": map[string]any{"nocopy": true}},
+		},
+	}
+	if wiring != nil {
+		text, err := json.Marshal(wiring)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		service["environment"] = map[string]string{
+			channel.EnvNode: string(text), channel.EnvParams: "{}", "HOME": "/tmp/home", "PYTHONUNBUFFERED": "1",
+		}
+	}
+	for k, v := range more {
+		service[k] = v
+	}
+	return service
+}
+
+// write writes the compose file; JSON is YAML.
+func (s *stage) write(services map[string]any) {
+	s.t.Helper()
+	volume := func(name string) map[string]any {
+		return map[string]any{
+			"name": s.config.Project + "_" + name, "driver": "local",
+			"driver_opts": map[string]string{"type": "none", "o": "bind", "device": filepath.Join(s.config.Dir, name)},
+		}
+	}
+	text, err := json.Marshal(map[string]any{
+		"services": services, "volumes": map[string]any{"shm": volume("shm"), "iox": volume("iox")},
+	})
+	if err == nil {
+		err = os.WriteFile(s.config.ComposeFile, []byte(strings.ReplaceAll(string(text), "$", "$$")), 0o600)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stage) nothingLeft() {
+	ctx := context.Background()
+	if left, err := runtime.Ps(ctx, s.config.Engine, s.config.Project); err != nil || len(left) > 0 {
+		s.t.Errorf("containers left: %v %v", left, err)
+		_ = runtime.Down(ctx, s.config.Engine, s.config.Project, s.config.UID)
+	}
+	for _, path := range []string{s.config.Dir, s.config.Dir + ".lock", s.config.Domain.Root} {
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			s.t.Errorf("left: %s", path)
+		}
+	}
+}
+
+// plain runs one image without the SDK and gives the session's error.
+func (s *stage) plain(more map[string]any) error {
+	s.config.Nodes = []runtime.Node{{Node: channel.Node{ID: "it"}, Container: true}}
+	s.write(map[string]any{"it": s.service("it", image(s.t), nil, more)})
+	session, err := runtime.Start(s.t.Context(), s.config)
+	if err != nil {
+		return err
+	}
+	return errors.Join(session.Wait(s.t.Context()), session.Close())
+}
+
+func TestEngineExit(t *testing.T) {
+	s := newStage(t, "exit")
+	if err := s.plain(map[string]any{"command": []string{"python", "-c", "import sys; print('out'); print('x' * 100000); print('err', file=sys.stderr); print('tail', end='')"}}); err != nil {
+		t.Error(err)
+	}
+	slices.Sort(s.lines)
+	if got := strings.Join(s.lines, ", "); got != "it stderr err, it stdout out, it stdout tail, it stdout "+strings.Repeat("x", 16<<10)+" …" {
+		t.Errorf("log: %.200s", got)
+	}
+}
+
+func TestEngineFailure(t *testing.T) {
+	tests := map[string]struct {
+		more map[string]any
+		want runtime.NodeError
+	}{
+		"code":   {map[string]any{"command": []string{"python", "-c", "print('bye'); exit(3)"}}, runtime.NodeError{ExitCode: 3}},
+		"signal": {map[string]any{"command": []string{"python", "-c", "import os; print('bye', flush=True); os.abort()"}}, runtime.NodeError{ExitCode: 134, Signal: "SIGABRT"}},
+		"memory": {map[string]any{"command": []string{"python", "-c", "print('bye', flush=True); bytearray(1<<30)"}, "mem_limit": "64m", "memswap_limit": "64m"},
+			runtime.NodeError{ExitCode: 137, Signal: "SIGKILL", OOM: true}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			err := newStage(t, name).plain(test.more)
+			var got *runtime.NodeError
+			if !errors.As(err, &got) {
+				t.Fatalf("got %v, want a NodeError", err)
+			}
+			t.Log(err)
+			if got.ExitCode != test.want.ExitCode || got.Signal != test.want.Signal || got.OOM != test.want.OOM || !slices.Contains(got.Log, "bye") {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+func TestEngineUpFails(t *testing.T) {
+	err := newStage(t, "upfails").plain(map[string]any{"image": "medianode/none-such:1"})
+	if err == nil || !strings.Contains(err.Error(), "none-such") {
+		t.Errorf("got %v", err)
+	}
+	err = newStage(t, "badcommand").plain(map[string]any{"command": []string{"/no/such"}, "init": false})
+	if err == nil || !strings.Contains(err.Error(), "/no/such") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestEngineStopAndDown(t *testing.T) {
+	s := newStage(t, "stop")
+	s.config.Nodes = []runtime.Node{{Node: channel.Node{ID: "it"}, Container: true}}
+	s.write(map[string]any{"it": s.service("it", image(t), nil, map[string]any{"command": []string{"sleep", "1000"}})})
+	session, err := runtime.Start(t.Context(), s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := runtime.Start(t.Context(), s.config); !errors.As(err, new(*runtime.RunningError)) {
+		t.Errorf("second start: %v", err)
+	}
+	if list, err := runtime.Ps(t.Context(), s.config.Engine, s.config.Project); err != nil || len(list) != 1 || list[0].Service != "it" || list[0].State != "running" {
+		t.Errorf("ps: %+v %v", list, err)
+	}
+	began := time.Now()
+	if err := errors.Join(session.Stop(t.Context()), session.Close()); err != nil {
+		t.Error(err)
+	}
+	t.Logf("stop and close took %s", time.Since(began))
+}
+
+// TestEngineFrames sends frames through a container with the SDK.
+func TestEngineFrames(t *testing.T) {
+	sdk := os.Getenv(envSDK)
+	if sdk == "" {
+		t.Skipf("skipped: %s names no image with the SDK and a module app with class Echo", envSDK)
+	}
+	s := newStage(t, "frames")
+	s.config.Open = func(d channel.Domain, dir string) (channel.Transport, error) { return iox.Open(d, dir) }
+	const frames = 500
+	connect := func(from, to string) (channel.Output, channel.Input) {
+		spec := channel.Spec{Name: channel.OutputName(channel.SessionMark, from, "output"), MaxFrame: 1024, Loans: 2,
+			Readers: []channel.Reader{{Node: to, Port: "input", Buffer: 8, Hold: 2}}}
+		s.config.Channels = append(s.config.Channels, spec)
+		return channel.Output{Port: "output", MaxFrame: 1024, Channels: []channel.Spec{spec}},
+			channel.Input{Port: "input", Source: from, SourcePort: "output", Channel: spec}
+	}
+	srcOut, echoIn := connect("src", "echo")
+	echoOut, sinkIn := connect("echo", "sink")
+	control, status := channel.ControlSpec("echo"), channel.StatusSpec("echo")
+	echo := channel.Node{
+		Version: channel.WiringVersion, Project: s.config.Project, Domain: s.config.Domain, ID: "echo", Type: "app:Echo",
+		Streaming: true, Inputs: []channel.Input{echoIn}, Outputs: []channel.Output{echoOut}, Control: &control, Status: &status,
+	}
+	got := 0
+	s.config.Nodes = []runtime.Node{
+		{Node: channel.Node{ID: "src", Outputs: []channel.Output{srcOut}}, Run: func(ctx context.Context, p *node.Ports) error {
+			for i := range frames {
+				if err := p.Send(ctx, "output", channel.Header{Kind: channel.Text}, fmt.Appendf(nil, "%d", i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+		{Node: echo, Container: true},
+		{Node: channel.Node{ID: "sink", Inputs: []channel.Input{sinkIn}}, Run: func(ctx context.Context, p *node.Ports) error {
+			for ; ; got++ {
+				f, err := p.Receive(ctx)
+				if errors.Is(err, io.EOF) {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				if string(f.Payload) != fmt.Sprint(got) {
+					t.Errorf("frame %d is %q", got, f.Payload)
+				}
+				f.Release()
+			}
+		}},
+	}
+	s.write(map[string]any{"echo": s.service("echo", sdk, &echo, nil)})
+	session, err := runtime.Start(t.Context(), s.config)
+	if err != nil {
+		t.Fatalf("%v\n%s\n%v", err, strings.Join(s.lines, "\n"), s.states)
+	}
+	if err := session.Wait(t.Context()); err != nil {
+		t.Errorf("%v\n%s", err, strings.Join(s.lines, "\n"))
+	}
+	began := time.Now()
+	if err := session.Close(); err != nil {
+		t.Error(err)
+	}
+	var text strings.Builder
+	if err := session.Report().Text(&text); err != nil {
+		t.Error(err)
+	}
+	t.Logf("close took %s\n%v\n%s\n%s", time.Since(began), s.states, strings.Join(s.lines, "\n"), text.String())
+	if got != frames {
+		t.Errorf("%d frames of %d arrived", got, frames)
+	}
+}
