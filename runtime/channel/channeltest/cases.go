@@ -176,7 +176,10 @@ func ticking(r *run) {
 func dropOldest(r *run) {
 	w, in := r.pair(r.spec(channel.DropOldest, 64, 4))
 	received := in.start(Request{Do: "receive", Count: 2000, Brief: true, GapUS: 500})
-	w.do(Request{Do: "send", Count: 1000, Length: 8, GapUS: 50})
+	for range 10 { // faster than any reader, and slower
+		w.do(Request{Do: "send", Count: 100, Length: 8})
+		time.Sleep(10 * time.Millisecond)
+	}
 	w.do(Request{Do: "end"})
 	a := good(r, "receive", wait(r, "receive", received))
 	c := in.slot(0)
