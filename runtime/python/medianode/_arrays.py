@@ -22,7 +22,6 @@ from ._header import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[Any]
@@ -50,7 +49,7 @@ def _numpy() -> Any:
 def native(array: ArrayLike) -> Array:
     """Return a contiguous array in the machine's byte order; copies only if it must."""
     np = _numpy()
-    a: np.ndarray = np.asarray(array, order="C")
+    a: Array = np.asarray(array, order="C")
     if not a.dtype.isnative:
         a = a.astype(a.dtype.newbyteorder("="))
     return a
@@ -60,7 +59,8 @@ def data_of(array: Array) -> memoryview:
     """Return the bytes of a contiguous array."""
     if array.size == 0:
         return memoryview(b"")
-    return memoryview(array.reshape(-1).view("u1")).toreadonly()
+    flat: Any = array.reshape(-1).view("u1")
+    return memoryview(flat).toreadonly()
 
 
 def _code(array: Array) -> str:
@@ -74,14 +74,13 @@ def describe_audio(header: Header, array: Array, sample_rate: int, format: Optio
     found = _DTYPE_SAMPLES.get(_code(array))
     if format is None:
         if found is None:
-            raise ValueError(
-                f"audio of dtype {array.dtype}: want uint8, int16, int32, float32 or float64"
-            )
+            raise ValueError(f"audio of dtype {array.dtype}: want uint8, int16, int32, float32 or float64")
         format = found
     elif format not in SAMPLE_FORMATS:
         raise ValueError(f"audio format {format!r}: want one of {', '.join(SAMPLE_FORMATS)}")
     elif _SAMPLE_DTYPES[format] != _code(array):
-        raise ValueError(f"audio format {format} has dtype {_numpy().dtype(_SAMPLE_DTYPES[format])}, got {array.dtype}")
+        want = _numpy().dtype(_SAMPLE_DTYPES[format])
+        raise ValueError(f"audio format {format} has dtype {want}, got {array.dtype}")
     channels = array.shape[1] if array.ndim == 2 else 1
     if not 0 < channels < 1 << 16:
         raise ValueError(f"audio with {channels} channels: want 1 to 65535; the shape is (frames, channels)")

@@ -47,24 +47,30 @@ class Frame:
     """
 
     __slots__ = (
-        "__weakref__", "_address", "_array", "_block", "_data", "_header", "_inherits", "_lease",
+        "__weakref__", "_address", "_block", "_data", "_header", "_inherits", "_lease",
         "_length", "_out", "_port", "_source", "_source_port",
     )  # fmt: skip
 
     _header: Header
+    _length: int
     _data: Optional[memoryview]
-    _array: Optional[Array]
+    # Of a received frame: who keeps the memory, where it is, how it is exported.
     _lease: Optional[Lease]
+    _address: int
+    _block: Any
+    _port: str
+    _out: str  # the output port by which it goes
+    _inherits: bool  # takes its time from the frame in process
+    _source: str
+    _source_port: str
 
     def __init__(self) -> None:
-        raise TypeError("make frames by Frame.from_bytes, from_text, from_json, from_audio, from_video, from_tensor")
+        raise TypeError("make frames by Frame.from_bytes, from_text, from_json and so on")
 
     # -- making frames to send ------------------------------------------------
 
     @classmethod
-    def from_bytes(
-        cls, data: Any, *, port: str = DEFAULT_OUTPUT, pts_ns: Optional[int] = None
-    ) -> Frame:
+    def from_bytes(cls, data: Any, *, port: str = DEFAULT_OUTPUT, pts_ns: Optional[int] = None) -> Frame:
         """Make a frame of any bytes: bytes, bytearray, memoryview, or an array as it lies in memory."""
         raw = memoryview(data)
         if raw.nbytes == 0:
@@ -78,18 +84,14 @@ class Frame:
         return cls._new(BYTES, raw.toreadonly(), port, pts_ns)
 
     @classmethod
-    def from_text(
-        cls, text: str, *, port: str = DEFAULT_OUTPUT, pts_ns: Optional[int] = None
-    ) -> Frame:
+    def from_text(cls, text: str, *, port: str = DEFAULT_OUTPUT, pts_ns: Optional[int] = None) -> Frame:
         """Make a frame of text; travels as UTF-8."""
         if not isinstance(text, str):
             raise TypeError(f"from_text takes a str, got {type(text).__name__}")
         return cls._new(TEXT, memoryview(text.encode("utf-8")), port, pts_ns)
 
     @classmethod
-    def from_json(
-        cls, value: Any, *, port: str = DEFAULT_OUTPUT, pts_ns: Optional[int] = None
-    ) -> Frame:
+    def from_json(cls, value: Any, *, port: str = DEFAULT_OUTPUT, pts_ns: Optional[int] = None) -> Frame:
         """Make a frame of one JSON value; ValueError for NaN and infinity, which JSON has not."""
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return cls._new(JSON, memoryview(text.encode("utf-8")), port, pts_ns)
@@ -137,9 +139,7 @@ class Frame:
         return frame
 
     @classmethod
-    def from_tensor(
-        cls, array: ArrayLike, *, port: str = DEFAULT_OUTPUT, pts_ns: Optional[int] = None
-    ) -> Frame:
+    def from_tensor(cls, array: ArrayLike, *, port: str = DEFAULT_OUTPUT, pts_ns: Optional[int] = None) -> Frame:
         """Make a frame of an array: rank 0 to 8, of integers, floats, complex numbers or bool."""
         a = _arrays.native(array)
         frame = cls._new(TENSOR, _arrays.data_of(a), port, pts_ns)
@@ -214,7 +214,7 @@ class Frame:
     @property
     def trace_id(self) -> bytes:
         """W3C trace id, 16 bytes, zero if there is none; handed on to what process gives."""
-        return bytes(self._header.trace_id)  # type: ignore[attr-defined]
+        return bytes(self._header.trace_id)
 
     @property
     def data(self) -> memoryview:
@@ -309,7 +309,7 @@ class Frame:
         what = {
             AUDIO: lambda: f" {self.format} {self.sample_rate} Hz {self.channels} channels",
             VIDEO: lambda: f" {self.format} {self.width}x{self.height}",
-            TENSOR: lambda: f" shape {tuple(self._header.media.tensor.shape[: self._header.media.tensor.rank])}",
+            TENSOR: lambda: f" {self.format} shape {_arrays.layout(self._header, self._length)[1]}",
         }.get(self._header.kind, str)()
         return (
             f"<Frame {self.kind}{what} {self._length} bytes port={self._port!r}"

@@ -108,6 +108,7 @@ class Header(ctypes.Structure):
     sequence: int
     pts: int
     sent: int
+    trace_id: ctypes.Array[ctypes.c_uint8]
     media: Media
 
     @staticmethod
@@ -155,9 +156,7 @@ def check(header: Header, length: int) -> None:
     elif kind == TENSOR:
         t = header.media.tensor
         if tensor_size(t) != length:
-            raise CorruptError(
-                f"corrupt frame header: {length} bytes of tensor, rank {t.rank}, {t.bits} bits"
-            )
+            raise CorruptError(f"corrupt frame header: {length} bytes of tensor, rank {t.rank}, {t.bits} bits")
 
 
 def video_size(width: int, height: int, stride: int, fourcc: int) -> int:

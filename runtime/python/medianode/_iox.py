@@ -40,9 +40,7 @@ class Transport:
                 .create(iox2.ServiceType.Ipc)
             )
         except Exception as err:
-            raise ChannelError(
-                f"iceoryx2 node in {domain.root}: {err!r}: do all processes run as one user?"
-            ) from err
+            raise ChannelError(f"iceoryx2 node in {domain.root}: {err!r}: do all processes run as one user?") from err
 
     def _builder(self, name: str) -> Any:
         return self.node.service_builder(iox2.ServiceName.new(name))

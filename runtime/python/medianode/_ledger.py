@@ -88,15 +88,12 @@ class Ledger:
         try:
             size = os.fstat(self.fd).st_size
             if size < ledger_size(readers):
-                raise ChannelError(
-                    f"channel {channel}: ledger of {size} bytes: {readers} readers need {ledger_size(readers)}"
-                )
+                need = ledger_size(readers)
+                raise ChannelError(f"channel {channel}: ledger of {size} bytes: {readers} readers need {need}")
             self._map = mmap.mmap(self.fd, ledger_size(readers))
             self.words = memoryview(self._map).cast("Q")
             if self.words[W_MAGIC] != MAGIC:
-                raise ChannelError(
-                    f"channel {channel}: ledger magic {self.words[W_MAGIC]:#x}: made by another version"
-                )
+                raise ChannelError(f"channel {channel}: ledger magic {self.words[W_MAGIC]:#x}: made by another version")
         except BaseException:
             os.close(self.fd)
             raise

@@ -6,13 +6,13 @@ import sys
 import time
 from typing import Any, Optional
 
-from ._publisher import Check, Publisher
-from ._subscriber import Subscriber
 from ._config import Input, NodeConfig, Output
 from ._errors import ChannelError, FrameError
 from ._frame import Frame
 from ._header import CONTROL, DISCONTINUITY, END_OF_STREAM, FAILED, KINDS, Header
 from ._iox import Transport
+from ._publisher import Check, Publisher
+from ._subscriber import Subscriber
 
 # How often an input without frames is asked whether its writer lives.
 LOOK_EVERY_NS = 250_000_000
@@ -185,7 +185,7 @@ class Ports:
         if port not in self.unread:
             self.unread[port] = 0
             names = ", ".join(sorted(self.outputs)) or "none"
-            log(f"node {self._id}: frames on port {port!r} go nowhere: no connection reads it (ports: {names})")
+            log(f"node {self._id}: frames on port {port!r} go nowhere: nothing reads it (ports: {names})")
         self.unread[port] += 1
 
     def close_inputs(self) -> None:

@@ -91,9 +91,7 @@ class Publisher:
                 raise ChannelError(f"channel {spec.name}: publish: it has a writer already")
             self._port = _iox.new_publisher(transport.pubsub(spec), spec, transport.domain)
             self._notifier = transport.events(spec.name, spec).notifier_builder().create()
-            self.listener = (
-                transport.events(_iox.credit_name(spec.name), spec).listener_builder().create()
-            )
+            self.listener = transport.events(_iox.credit_name(spec.name), spec).listener_builder().create()
         except BaseException:
             self.ledger.close()
             raise

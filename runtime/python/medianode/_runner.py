@@ -14,14 +14,14 @@ import time
 from typing import Any, Optional
 
 from . import _iox
-from ._publisher import CHECK_EVERY_MS, SPINS, Publisher
-from ._subscriber import Subscriber
 from ._config import NodeConfig, from_environment
 from ._errors import Abandoned, ChannelError, ConfigError
 from ._header import CONTROL, new_header
 from ._node import Node
 from ._ports import log
+from ._publisher import CHECK_EVERY_MS, SPINS, Publisher
 from ._session import Session
+from ._subscriber import Subscriber
 from ._user import Caller, NodeFailure, construct, failure, load_class, print_failure
 from ._version import VERSION
 
@@ -39,7 +39,7 @@ class Runner:
 
     def __init__(self, config: NodeConfig, params: dict[str, Any]) -> None:
         if config.control is None or config.status is None:
-            raise ConfigError("control and status channels are not set: the runtime starts this node, not a container")
+            raise ConfigError("no control and status channels: this is not a node for a container")
         self._config, self._params = config, params
         self._term = False  # set by the signal handler
         signal.signal(signal.SIGTERM, self._on_signal)
@@ -172,7 +172,8 @@ class Runner:
         cpu = usage.ru_utime + usage.ru_stime + child.ru_utime + child.ru_stime
         self._deadline = min(self._deadline or float("inf"), time.monotonic() + FAIL_GRACE)
         try:
-            self._tell("bye", cpu_s=round(cpu, 6), memory_peak=_memory_peak(), rss_peak=usage.ru_maxrss * 1024)
+            rss = usage.ru_maxrss * 1024
+            self._tell("bye", cpu_s=round(cpu, 6), memory_peak=_memory_peak(), rss_peak=rss)
             self._status.drain(self._patience)
         except Abandoned:
             pass
@@ -307,6 +308,6 @@ def _leave_threads(code: int) -> None:
             continue
         thread.join(max(0.0, until - time.monotonic()))
         if thread.is_alive():
-            log(f"thread {thread.name!r} of the node still runs: left behind (make it daemon=True, or end it in close)")
+            log(f"thread {thread.name!r} of the node still runs and is left behind: end it in close")
             sys.stdout.flush()
             os._exit(code)

@@ -6,13 +6,13 @@ import copy
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from ._publisher import Check
 from ._config import NodeConfig
 from ._errors import Abandoned
 from ._frame import Frame
 from ._iox import Transport
 from ._node import Node
 from ._ports import Ports, log
+from ._publisher import Check
 from ._user import Caller, NodeFailure, failure
 
 

@@ -55,9 +55,7 @@ class Subscriber:
             service = transport.pubsub(spec)
             self._port = service.subscriber_builder().buffer_size(self.reader.buffer).create()
             self.listener = transport.events(spec.name, spec).listener_builder().create()
-            self._notifier = (
-                transport.events(_iox.credit_name(spec.name), spec).notifier_builder().create()
-            )
+            self._notifier = transport.events(_iox.credit_name(spec.name), spec).notifier_builder().create()
             if not self.ledger.lock(1 + slot):
                 raise ChannelError(f"channel {spec.name}: subscribe: reader {slot} is there already")
         except BaseException as err:
@@ -121,9 +119,7 @@ class Subscriber:
             return None  # from before this reader joined
         if words[W_STATE] != VACANT and sequence >= words[W_NEXT]:
             # Not to be counted by either; the next frame's gap counts this one.
-            return CorruptError(
-                f"channel {self.spec.name}: corrupt frame header: sequence not sent yet: {sequence}"
-            )
+            return CorruptError(f"channel {self.spec.name}: corrupt frame header: sequence not sent yet: {sequence}")
         length = sample.header.number_of_elements
         bad: Optional[CorruptError] = None
         try:

@@ -93,8 +93,7 @@ def load_class(node_type: str) -> type[Node]:
         if err.name is not None and (module_name == err.name or module_name.startswith(err.name + ".")):
             raise NodeFailure(
                 "import",
-                f"module {module_name!r} of node_type {node_type!r} is not in docker.source"
-                f" (there are: {_modules()})",
+                f"module {module_name!r} of node_type {node_type!r} is not in docker.source (there are: {_modules()})",
             ) from err
         raise failure("import", err) from err
     except BaseException as err:
@@ -121,9 +120,7 @@ def _modules() -> str:
 
 
 def _nodes(module: Any) -> str:
-    names = [
-        n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, Node) and v is not Node
-    ]
+    names = [n for n, v in vars(module).items() if isinstance(v, type) and issubclass(v, Node) and v is not Node]
     return ", ".join(sorted(names)) or "none"
 
 
@@ -132,8 +129,8 @@ def construct(cls: type[Node], node_id: str, params: dict[str, Any], has_inputs:
     wanted = "process" if has_inputs else "produce"
     if getattr(cls, wanted) is getattr(Node, wanted):
         why = "has inputs" if has_inputs else "has no inputs"
-        hint = "" if has_inputs else ", or connect something to the node"
-        raise NodeFailure("import", f"node {node_id} {why}, but {cls.__name__} has no {wanted}: write it{hint}")
+        hint = "write it" if has_inputs else "write it, or connect something to the node"
+        raise NodeFailure("import", f"node {node_id} {why}, but {cls.__name__} has no {wanted}: {hint}")
     try:
         node = cls.__new__(cls)
         node.id, node.params = node_id, params

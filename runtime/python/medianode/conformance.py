@@ -213,14 +213,18 @@ def _put(frame: Json, header: Header) -> None:
     header.kind = KINDS.index(frame.get("kind") or "bytes")
     header.flags, header.pts = frame.get("flags", 0), frame.get("pts", 0)
     trace = bytes.fromhex(frame.get("trace_id") or "00" * 16)
-    ctypes.memmove(ctypes.addressof(header) + Header.trace_id.offset, trace, 16)  # type: ignore[attr-defined]
+    header.trace_id[:] = list(trace)
     media = header.media
     for name in ("audio", "video"):
         for field, value in (frame.get(name) or {}).items():
             setattr(getattr(media, name), field, value)
     tensor = frame.get("tensor")
     if tensor:
-        media.tensor.code, media.tensor.bits, media.tensor.lanes = tensor["code"], tensor["bits"], tensor["lanes"]
+        media.tensor.code, media.tensor.bits, media.tensor.lanes = (
+            tensor["code"],
+            tensor["bits"],
+            tensor["lanes"],
+        )
         shape = tensor.get("shape") or []
         media.tensor.rank = len(shape)
         media.tensor.shape[: len(shape)] = shape
@@ -236,7 +240,7 @@ def _take(got: Received) -> Json:
         "length": got.length,
         "crc32": zlib.crc32(ctypes.string_at(got.address, got.length)),
     }
-    trace = bytes(header.trace_id)  # type: ignore[attr-defined]
+    trace = bytes(header.trace_id)
     if any(trace):
         frame["trace_id"] = trace.hex()
     if header.kind == AUDIO:
@@ -353,9 +357,7 @@ class Worker:
                 self.perform(request, {"hello": self.hello, "ticks": self.ticks}.get(what))
             elif what in ("close", "alive", "counters"):
                 port = self.port(request["ports"][0])
-                threading.Thread(
-                    target=self.perform, args=(request, getattr(port, "do_" + what)), daemon=True
-                ).start()
+                threading.Thread(target=self.perform, args=(request, getattr(port, "do_" + what)), daemon=True).start()
             else:
                 self.port(request["ports"][0]).requests.put(request)
         for port in self._ports.values():
@@ -367,7 +369,7 @@ class Worker:
             self.perform(last, lambda request, answer: None)
 
 
-assert CONTROL == len(KINDS) - 1
+assert len(KINDS) - 1 == CONTROL
 
 if __name__ == "__main__":
     Worker().run()

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Optional
 
 from medianode import _iox
-from medianode._publisher import Publisher
-from medianode._subscriber import Received, Subscriber
 from medianode._config import Domain, Reader, Spec
 from medianode._header import CONTROL, END_OF_STREAM, new_header
 from medianode._ledger import MAGIC, ledger_name, ledger_size
+from medianode._publisher import Publisher
+from medianode._subscriber import Received, Subscriber
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -67,11 +67,23 @@ class FakeRuntime:
     def subscriber(self, spec: Spec, slot: int = 0) -> Subscriber:
         return Subscriber(self.transport, spec, slot)
 
-    def python(self, *args: str, env: Optional[dict[str, str]] = None, cwd: Optional[str] = None) -> subprocess.Popen[str]:
+    def python(
+        self, *args: str, env: Optional[dict[str, str]] = None, cwd: Optional[str] = None
+    ) -> subprocess.Popen[str]:
         """Start a Python process with the package on its path."""
-        merged = {**os.environ, "PYTHONPATH": f"{PACKAGE}:{PACKAGE / 'tests'}", "PYTHONUNBUFFERED": "1", **(env or {})}
+        merged = {
+            **os.environ,
+            "PYTHONPATH": f"{PACKAGE}:{PACKAGE / 'tests'}",
+            "PYTHONUNBUFFERED": "1",
+            **(env or {}),
+        }
         process = subprocess.Popen(
-            [sys.executable, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=merged, cwd=cwd
+            [sys.executable, *args],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=merged,
+            cwd=cwd,
         )
         self.processes.append(process)
         return process
@@ -158,7 +170,9 @@ def until(seconds: float, node: Optional[NodeProcess] = None) -> Any:
     return patience
 
 
-def entering(spec: Spec, port: str = "input", kind: str = "", feedback: bool = False, source: str = "src") -> dict[str, Any]:
+def entering(
+    spec: Spec, port: str = "input", kind: str = "", feedback: bool = False, source: str = "src"
+) -> dict[str, Any]:
     return {
         "port": port, "kind": kind, "source": source, "source_port": "output", "feedback": feedback, "slot": 0,
         "channel": spec.to_json(),
@@ -166,7 +180,12 @@ def entering(spec: Spec, port: str = "input", kind: str = "", feedback: bool = F
 
 
 def leaving(*specs: Spec, port: str = "output", kind: str = "", max_frame: int = 1 << 16) -> dict[str, Any]:
-    return {"port": port, "kind": kind, "max_frame": max_frame, "channels": [s.to_json() for s in specs] or None}
+    return {
+        "port": port,
+        "kind": kind,
+        "max_frame": max_frame,
+        "channels": [s.to_json() for s in specs] or None,
+    }
 
 
 def payload(got: Received) -> bytes:

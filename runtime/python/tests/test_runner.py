@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-import os
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
-import pytest
 from fake_runtime import FakeRuntime, NodeProcess, ended, entering, leaving, payload, until
 
 from medianode._header import FAILED, TEXT, new_header
