@@ -19,8 +19,6 @@ import (
 
 	"github.com/medianode/docker-medianode/runtime"
 	"github.com/medianode/docker-medianode/runtime/channel"
-	"github.com/medianode/docker-medianode/runtime/iox"
-	"github.com/medianode/docker-medianode/runtime/node"
 )
 
 // These tests run containers. They need an engine, and an image: any with
@@ -239,76 +237,4 @@ func TestEngineStopAndDown(t *testing.T) {
 		t.Error(err)
 	}
 	t.Logf("stop and close took %s", time.Since(began))
-}
-
-// TestEngineFrames sends frames through a container with the SDK.
-func TestEngineFrames(t *testing.T) {
-	sdk := os.Getenv(envSDK)
-	if sdk == "" {
-		t.Skipf("skipped: %s names no image with the SDK and a module app with class Echo", envSDK)
-	}
-	s := newStage(t, "frames")
-	s.config.Open = func(d channel.Domain, dir string) (channel.Transport, error) { return iox.Open(d, dir) }
-	const frames = 500
-	connect := func(from, to string) (channel.Output, channel.Input) {
-		spec := channel.Spec{Name: channel.OutputName(channel.SessionMark, from, "output"), MaxFrame: 1024, Loans: 2,
-			Readers: []channel.Reader{{Node: to, Port: "input", Buffer: 8, Hold: 2}}}
-		s.config.Channels = append(s.config.Channels, spec)
-		return channel.Output{Port: "output", MaxFrame: 1024, Channels: []channel.Spec{spec}},
-			channel.Input{Port: "input", Source: from, SourcePort: "output", Channel: spec}
-	}
-	srcOut, echoIn := connect("src", "echo")
-	echoOut, sinkIn := connect("echo", "sink")
-	control, status := channel.ControlSpec("echo"), channel.StatusSpec("echo")
-	echo := channel.Node{
-		Version: channel.WiringVersion, Project: s.config.Project, Domain: s.config.Domain, ID: "echo", Type: "app:Echo",
-		Streaming: true, Inputs: []channel.Input{echoIn}, Outputs: []channel.Output{echoOut}, Control: &control, Status: &status,
-	}
-	got := 0
-	s.config.Nodes = []runtime.Node{
-		{Node: channel.Node{ID: "src", Outputs: []channel.Output{srcOut}}, Run: func(ctx context.Context, p *node.Ports) error {
-			for i := range frames {
-				if err := p.Send(ctx, "output", channel.Header{Kind: channel.Text}, fmt.Appendf(nil, "%d", i)); err != nil {
-					return err
-				}
-			}
-			return nil
-		}},
-		{Node: echo, Container: true},
-		{Node: channel.Node{ID: "sink", Inputs: []channel.Input{sinkIn}}, Run: func(ctx context.Context, p *node.Ports) error {
-			for ; ; got++ {
-				f, err := p.Receive(ctx)
-				if errors.Is(err, io.EOF) {
-					return nil
-				}
-				if err != nil {
-					return err
-				}
-				if string(f.Payload) != fmt.Sprint(got) {
-					t.Errorf("frame %d is %q", got, f.Payload)
-				}
-				f.Release()
-			}
-		}},
-	}
-	s.write(map[string]any{"echo": s.service("echo", sdk, &echo, nil)})
-	session, err := runtime.Start(t.Context(), s.config)
-	if err != nil {
-		t.Fatalf("%v\n%s\n%v", err, strings.Join(s.lines, "\n"), s.states)
-	}
-	if err := session.Wait(t.Context()); err != nil {
-		t.Errorf("%v\n%s", err, strings.Join(s.lines, "\n"))
-	}
-	began := time.Now()
-	if err := session.Close(); err != nil {
-		t.Error(err)
-	}
-	var text strings.Builder
-	if err := session.Report().Text(&text); err != nil {
-		t.Error(err)
-	}
-	t.Logf("close took %s\n%v\n%s\n%s", time.Since(began), s.states, strings.Join(s.lines, "\n"), text.String())
-	if got != frames {
-		t.Errorf("%d frames of %d arrived", got, frames)
-	}
 }
