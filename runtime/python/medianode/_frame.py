@@ -81,20 +81,20 @@ class Frame:
             raw = raw.cast("B")
         except TypeError:  # an element type that memoryview cannot cast
             raw = memoryview(raw.tobytes())
-        return cls._new(BYTES, raw.toreadonly(), port, pts_ns)
+        return cls._new(new_header(BYTES), raw.toreadonly(), port, pts_ns)
 
     @classmethod
     def from_text(cls, text: str, *, port: str = DEFAULT_OUTPUT, pts_ns: Optional[int] = None) -> Frame:
         """Make a frame of text; travels as UTF-8."""
         if not isinstance(text, str):
             raise TypeError(f"from_text takes a str, got {type(text).__name__}")
-        return cls._new(TEXT, memoryview(text.encode("utf-8")), port, pts_ns)
+        return cls._new(new_header(TEXT), memoryview(text.encode("utf-8")), port, pts_ns)
 
     @classmethod
     def from_json(cls, value: Any, *, port: str = DEFAULT_OUTPUT, pts_ns: Optional[int] = None) -> Frame:
         """Make a frame of one JSON value; ValueError for NaN and infinity, which JSON has not."""
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return cls._new(JSON, memoryview(text.encode("utf-8")), port, pts_ns)
+        return cls._new(new_header(JSON), memoryview(text.encode("utf-8")), port, pts_ns)
 
     @classmethod
     def from_audio(
@@ -114,9 +114,9 @@ class Frame:
         or f64 (float64); default: by the dtype, where int32 is s32.
         """
         a = _arrays.native(array)
-        frame = cls._new(AUDIO, _arrays.data_of(a), port, pts_ns)
-        _arrays.describe_audio(frame._header, a, sample_rate, format)
-        return frame
+        header = new_header(AUDIO)
+        _arrays.describe_audio(header, a, sample_rate, format)
+        return cls._new(header, _arrays.data_of(a), port, pts_ns)
 
     @classmethod
     def from_video(
@@ -134,22 +134,22 @@ class Frame:
         for the planar i420 and nv12, whose height and width must be even.
         """
         a = _arrays.native(array)
-        frame = cls._new(VIDEO, _arrays.data_of(a), port, pts_ns)
-        _arrays.describe_video(frame._header, a, format)
-        return frame
+        header = new_header(VIDEO)
+        _arrays.describe_video(header, a, format)
+        return cls._new(header, _arrays.data_of(a), port, pts_ns)
 
     @classmethod
     def from_tensor(cls, array: ArrayLike, *, port: str = DEFAULT_OUTPUT, pts_ns: Optional[int] = None) -> Frame:
         """Make a frame of an array: rank 0 to 8, of integers, floats, complex numbers or bool."""
         a = _arrays.native(array)
-        frame = cls._new(TENSOR, _arrays.data_of(a), port, pts_ns)
-        _arrays.describe_tensor(frame._header, a)
-        return frame
+        header = new_header(TENSOR)
+        _arrays.describe_tensor(header, a)
+        return cls._new(header, _arrays.data_of(a), port, pts_ns)
 
     @classmethod
-    def _new(cls, kind: int, data: memoryview, port: str, pts_ns: Optional[int]) -> Frame:
+    def _new(cls, header: Header, data: memoryview, port: str, pts_ns: Optional[int]) -> Frame:
         frame = cls.__new__(cls)
-        frame._header = header = new_header(kind)
+        frame._header = header
         frame._inherits = pts_ns is None
         if pts_ns is not None:
             header.pts = _int64(pts_ns)
