@@ -195,7 +195,7 @@ func TestEngineAbandoned(t *testing.T) {
 		select {}
 	}
 	p := newPipe(t, "abandoned", 200, "{}")
-	child := exec.Command(os.Args[0], "-test.run=^TestEngineAbandoned$")
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestEngineAbandoned$")
 	child.Env = append(os.Environ(), envAbandon+"=other")
 	out, err := child.StdoutPipe()
 	if err != nil {
