@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/medianode/docker-medianode"
+
+// imports is the architecture: what each package of the module may import of
+// the others. Whoever adds a line here changes the design, and says why.
+var imports = map[string][]string{
+	"":                            {"plugin"},
+	"plugin":                      {"generate", "generate/image", "runtime", "runtime/builtin", "runtime/channel", "runtime/iox", "runtime/node", "runtime/python", "schemas/pipeline"},
+	"schemas/pipeline":            {},
+	"generate":                    {"generate/dockerfile", "runtime/channel", "schemas/pipeline"},
+	"generate/dockerfile":         {},
+	"generate/image":              {"generate"},
+	"runtime":                     {"runtime/channel", "runtime/node"},
+	"runtime/builtin":             {"runtime/channel", "runtime/node", "schemas/pipeline"},
+	"runtime/channel":             {},
+	"runtime/channel/channeltest": {"runtime/channel"},
+	"runtime/iox":                 {"runtime/channel"},
+	"runtime/node":                {"runtime/channel"},
+	"runtime/python":              {},
+}
+
+// pure packages decide and do not act: no files, no network, no clock.
+var pure = []string{"schemas/pipeline", "generate", "generate/dockerfile"}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+	CgoFiles   []string
+}
+
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,CgoFiles", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []goPackage
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestImportTable(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+		allowed, ok := imports[name]
+		if !ok && !strings.HasPrefix(name, "examples") && !strings.HasPrefix(name, "bench") {
+			t.Errorf("package %s is not in the table", name)
+			continue
+		}
+		for _, i := range p.Imports {
+			if own, ok := strings.CutPrefix(i, module+"/"); ok && !slices.Contains(allowed, own) {
+				t.Errorf("%s imports %s", name, own)
+			}
+		}
+	}
+}
+
+func TestPurePackagesDoNotAct(t *testing.T) {
+	for _, p := range packages(t) {
+		if !slices.Contains(pure, strings.TrimPrefix(p.ImportPath, module+"/")) {
+			continue
+		}
+		for _, bad := range []string{"os", "os/exec", "net", "net/http", "time", "io/ioutil"} {
+			if slices.Contains(p.Imports, bad) {
+				t.Errorf("%s imports %s", p.ImportPath, bad)
+			}
+		}
+	}
+}
+
+func TestOnlyIoxUsesC(t *testing.T) {
+	for _, p := range packages(t) {
+		if len(p.CgoFiles) > 0 && p.ImportPath != module+"/runtime/iox" {
+			t.Errorf("%s uses cgo: %v", p.ImportPath, p.CgoFiles)
+		}
+	}
+}

@@ -1,0 +1,75 @@
+// Package plugin is the command line: one file a verb, each of them a straight
+// line through the other packages. It decides nothing; it wires, and it is the
+// only place where an error of a node meets its line in the pipeline file.
+package plugin
+
+import (
+	"fmt"
+
+	"github.com/docker/cli/cli-plugins/plugin"
+	"github.com/docker/cli/cli/command"
+	"github.com/spf13/cobra"
+)
+
+const long = `Run real-time media and AI pipelines, a container a node.
+
+A pipeline file says which nodes there are, what each needs (Python version,
+packages, memory) and how frames flow between them. Each node gets an image of
+its own; frames go from container to container through shared memory.`
+
+const example = `  docker medianode validate          # every mistake in pipeline.yaml
+  docker medianode plan              # what up would build, start and reserve
+  docker medianode up                # run it until its sources end
+  docker medianode ps -p captions    # what runs`
+
+// Command is the root command.
+func Command(cli command.Cli, version string) *cobra.Command {
+	e := &env{cli: cli, version: version}
+	root := &cobra.Command{
+		Use:              "medianode",
+		Short:            "Media and AI pipelines in containers, over shared memory",
+		Long:             long,
+		Example:          example,
+		SilenceUsage:     true,
+		SilenceErrors:    true,
+		TraverseChildren: true,
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			return plugin.PersistentPreRunE(cmd, args)
+		},
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return exit(exitUsage, unknownVerb(cmd, args[0]))
+		},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return exit(exitUsage, fmt.Sprintf("%s\nsee '%s --help'", err, cmd.CommandPath()))
+	})
+	flags := root.PersistentFlags()
+	flags.StringVarP(&e.file, "file", "f", "", "Pipeline file (default: medianode.yaml, medianode.yml, pipeline.yaml or pipeline.yml)")
+	flags.StringVarP(&e.project, "project-name", "p", "", "Project name (default: the pipeline's metadata.name)")
+	root.AddCommand(
+		validateCommand(e), planCommand(e), generateCommand(e), buildCommand(e),
+		upCommand(e), downCommand(e), psCommand(e), logsCommand(e), versionCommand(e),
+	)
+	return root
+}
+
+func unknownVerb(cmd *cobra.Command, verb string) string {
+	text := fmt.Sprintf("unknown command %q for %q", verb, cmd.CommandPath())
+	if near := cmd.SuggestionsFor(verb); len(near) > 0 {
+		text += fmt.Sprintf(", did you mean %q?", near[0])
+	}
+	return text + fmt.Sprintf("\nsee '%s --help'", cmd.CommandPath())
+}
+
+// noArgs refuses arguments with exit code 2.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return exit(exitUsage, fmt.Sprintf("%s takes no argument %q\nsee '%s --help'", cmd.CommandPath(), args[0], cmd.CommandPath()))
+	}
+	return nil
+}

@@ -1,0 +1,210 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/moby/moby/client"
+
+	"github.com/medianode/docker-medianode/generate"
+	"github.com/medianode/docker-medianode/generate/image"
+	"github.com/medianode/docker-medianode/runtime"
+	"github.com/medianode/docker-medianode/runtime/builtin"
+	"github.com/medianode/docker-medianode/runtime/channel"
+	"github.com/medianode/docker-medianode/runtime/iox"
+	"github.com/medianode/docker-medianode/runtime/node"
+	"github.com/medianode/docker-medianode/runtime/python"
+	"github.com/medianode/docker-medianode/schemas/pipeline"
+)
+
+// prepared is a pipeline with its plan.
+type prepared struct {
+	source *source
+	plan   *generate.Plan
+	state  string // the project's state directory
+}
+
+// resolve makes the plan of a parsed pipeline for a machine.
+func (e *env) resolve(s *source, host generate.Host) (*prepared, error) {
+	project, err := e.name(s)
+	if err != nil {
+		return nil, err
+	}
+	state, err := stateDir(project)
+	if err != nil {
+		return nil, err
+	}
+	if host.Form == generate.Attached {
+		id := user()
+		host.UID, host.GID = id.UID, id.GID
+		host.Dir = runtime.Directory(id.UID, project)
+		host.Base = s.dir
+	}
+	host.MaxFrame = func(nodeType string, params map[string]any) int64 {
+		// A file that is missing or bad is for the run to report.
+		n, err := builtin.MaxFrame(nodeType, params, s.dir)
+		if err != nil {
+			return 0
+		}
+		return n
+	}
+	root, err := os.OpenRoot(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	plan, err := generate.Resolve(s.spec, project, host, root.FS(), python.Package())
+	if err != nil {
+		return nil, e.explain(s, err)
+	}
+	return &prepared{source: s, plan: plan, state: state}, nil
+}
+
+// prepare parses the pipeline file and resolves it for the engine.
+func (e *env) prepare(ctx context.Context) (*prepared, error) {
+	s, err := e.parse()
+	if err != nil {
+		return nil, err
+	}
+	host, err := e.host(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return e.resolve(s, host)
+}
+
+// host is the engine's machine, in the attached form.
+func (e *env) host(ctx context.Context) (generate.Host, error) {
+	info, err := e.cli.Client().Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return generate.Host{}, fmt.Errorf("no Docker engine answers: %w", err)
+	}
+	return generate.Host{
+		CPUs: float64(info.Info.NCPU), Memory: info.Info.MemTotal, Form: generate.Attached,
+	}, nil
+}
+
+// hostOrNone is host where an engine answers, else a machine of which nothing
+// is known.
+func (e *env) hostOrNone(ctx context.Context) generate.Host {
+	host, err := e.host(ctx)
+	if err != nil {
+		return generate.Host{Form: generate.Attached}
+	}
+	return host
+}
+
+// build makes the images that the engine does not have.
+func (e *env) build(ctx context.Context, p *prepared, mode string) error {
+	progress, err := image.NewProgress(e.cli.Err(), mode)
+	if err != nil {
+		return err
+	}
+	kit := image.BuildKit{
+		Engine: e.cli.Client(), CA: certificates(), Proxy: image.ProxyFromEnv(os.Environ()),
+		Credentials: e.cli.ConfigFile(), Progress: progress,
+	}
+	_, err = image.BuildAll(ctx, image.NewPresent(e.cli.Client(), kit), p.plan.Images, 0)
+	if bad := progress.Close(); err == nil {
+		err = bad
+	}
+	return e.explainNode(p.source, err)
+}
+
+// certificates is the caller's own bundle, if the environment names one: where
+// downloads go through a company's proxy, those of a base image do not do.
+func certificates() string {
+	for _, name := range []string{"SSL_CERT_FILE", "PIP_CERT"} {
+		if file := os.Getenv(name); file != "" {
+			return file
+		}
+	}
+	return ""
+}
+
+// write puts the plan's compose file and what it binds into the state
+// directory. What is written there is what runs.
+func (p *prepared) write() (string, error) {
+	files, err := p.plan.Files()
+	if err != nil {
+		return "", err
+	}
+	for _, f := range files {
+		if filepath.Dir(filepath.FromSlash(f.Path)) != "." {
+			continue // contexts of images, which are built from memory
+		}
+		if err := p.keep(f.Path, f.Data); err != nil {
+			return "", err
+		}
+	}
+	return filepath.Join(p.state, "compose.yaml"), nil
+}
+
+// keep writes a file of the state directory, whole or not at all.
+func (p *prepared) keep(name string, data []byte) error {
+	if err := os.MkdirAll(p.state, 0o755); err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(p.state, name), data, 0o644)
+}
+
+// writeFile replaces a file at once.
+func writeFile(path string, data []byte, mode os.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // fails once it is renamed
+	if _, err := f.Write(data); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Chmod(mode); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// config is what the runtime is told of the plan.
+func (e *env) config(p *prepared, composeFile string) (runtime.Config, error) {
+	c := runtime.Config{
+		Project: p.plan.Name, Domain: p.plan.Domain, Dir: runtime.Directory(p.plan.UID, p.plan.Name),
+		UID: p.plan.UID, GID: p.plan.GID,
+		ComposeFile: composeFile, Pipeline: filepath.Join(p.source.dir, filepath.Base(p.source.path)),
+		Channels: p.plan.DataChannels(), SharedMemory: p.plan.SharedMemory,
+		Open: func(d channel.Domain, dir string) (channel.Transport, error) { return iox.Open(d, dir) },
+	}
+	for _, n := range p.plan.Nodes {
+		run, err := e.body(p, n)
+		if err != nil {
+			return c, err
+		}
+		c.Nodes = append(c.Nodes, runtime.Node{
+			Node: n.Node, Container: n.Container, Service: n.Service, Run: run,
+			StartTimeout: time.Duration(n.StartTimeoutMS) * time.Millisecond,
+		})
+	}
+	engine, err := runtime.NewEngine(e.cli, nil)
+	c.Engine = engine
+	return c, err
+}
+
+// body is a built-in node's function; none for a container.
+func (e *env) body(p *prepared, n generate.Node) (node.Builtin, error) {
+	if n.Container {
+		return nil, nil
+	}
+	run, err := builtin.New(n.Node, n.Params, p.source.dir, e.cli.Out())
+	if err != nil {
+		at := p.source.spec.Node(n.ID)
+		return nil, exit(exitFailed, (&pipeline.Diagnostic{File: p.source.path, Pos: at.ID.Pos, Message: err.Error()}).Error())
+	}
+	return run, nil
+}

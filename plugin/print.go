@@ -1,0 +1,83 @@
+package plugin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/medianode/docker-medianode/generate/image"
+	"github.com/medianode/docker-medianode/runtime"
+	"github.com/medianode/docker-medianode/schemas/pipeline"
+)
+
+// oneOf refuses a flag's value with exit code 2.
+func oneOf(flag, value string, values ...string) error {
+	if slices.Contains(values, value) {
+		return nil
+	}
+	return exit(exitUsage, fmt.Sprintf("%s %q: want %s", flag, value, strings.Join(values, ", ")))
+}
+
+// logSink prints log lines: the time, the node, the line; or as JSON lines.
+func logSink(w io.Writer, color, asJSON bool) runtime.LogSink {
+	var mu sync.Mutex
+	paint := painter(color)
+	return func(l runtime.LogLine) {
+		mu.Lock()
+		defer mu.Unlock()
+		if asJSON {
+			_ = json.NewEncoder(w).Encode(l)
+			return
+		}
+		fmt.Fprintf(w, "%s %s %s\n", paint("2", l.Time.Local().Format("15:04:05.000")), paint("36", l.Node+" |"), l.Text)
+	}
+}
+
+// painter puts text into an ANSI colour, or leaves it.
+func painter(color bool) func(code, text string) string {
+	return func(code, text string) string {
+		if !color {
+			return text
+		}
+		return "\x1b[" + code + "m" + text + "\x1b[0m"
+	}
+}
+
+// explainNode joins the failure of a node to the node's line in the pipeline
+// file: what failed, its traceback or last log lines, and where it is written.
+func (e *env) explainNode(s *source, err error) error {
+	var b strings.Builder
+	var node string
+	if failed, ok := errors.AsType[*runtime.NodeError](err); ok {
+		node = failed.Node
+		fmt.Fprintf(&b, "%s", failed)
+		details(&b, failed.Traceback, failed.Log)
+	} else if failed, ok := errors.AsType[*image.BuildError](err); ok {
+		node = failed.Node
+		fmt.Fprintf(&b, "%s", failed)
+		details(&b, "", failed.Log)
+	} else {
+		return err
+	}
+	n := s.spec.Node(node)
+	if n == nil {
+		return exit(exitFailed, b.String())
+	}
+	at := pipeline.Diagnostic{File: s.path, Pos: n.ID.Pos, Message: b.String()}
+	return exit(exitFailed, at.Error())
+}
+
+// details are the lines below an error: the traceback, else the last lines of
+// the log.
+func details(b *strings.Builder, traceback string, log []string) {
+	if traceback != "" {
+		log = strings.Split(strings.TrimRight(traceback, "\n"), "\n")
+	}
+	for _, line := range log {
+		b.WriteString("\n    " + line)
+	}
+}

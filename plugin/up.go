@@ -1,0 +1,169 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/medianode/docker-medianode/runtime"
+)
+
+type upOptions struct {
+	progress string
+	format   string
+}
+
+func upCommand(e *env) *cobra.Command {
+	var o upOptions
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Build what is missing, run the pipeline until its sources end, remove everything",
+		Long: `Build what is missing, run the pipeline until its sources end, and remove
+everything again. Lines of the nodes and progress go to stderr, the report at
+the end to stdout.
+
+Ctrl-C ends it well: sources stop, what is in flight is handled, files are
+completed. A second Ctrl-C ends it at once.`,
+		Example: `  docker medianode up
+  docker medianode up -f captions.yaml --progress plain
+  docker medianode up --format json > report.json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneOf("--progress", o.progress, progressModes...); err != nil {
+				return err
+			}
+			if err := oneOf("--format", o.format, "table", "json"); err != nil {
+				return err
+			}
+			return e.up(cmd.Context(), o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.progress, "progress", "auto", "Progress of builds: auto, tty, plain, json, quiet")
+	flags.StringVar(&o.format, "format", "table", `Format of the report: "table" or "json"; logs are then JSON lines`)
+	return cmd
+}
+
+// up is the straight line from the pipeline file to the report.
+func (e *env) up(ctx context.Context, o upOptions) (err error) {
+	ctx, interrupts, done := interruptible(ctx)
+	defer done()
+	p, err := e.prepare(ctx)
+	if err != nil {
+		return interrupted(ctx, err)
+	}
+	if err := e.build(ctx, p, o.progress); err != nil {
+		return interrupted(ctx, err)
+	}
+	composeFile, err := p.write()
+	if err != nil {
+		return err
+	}
+	c, err := e.config(p, composeFile)
+	if err != nil {
+		return err
+	}
+	c.Logs = logSink(e.cli.Err(), e.color(), o.format == "json")
+	c.Warn = func(text string) { fmt.Fprintln(e.cli.Err(), "warning:", text) }
+	session, err := runtime.Start(ctx, c)
+	if err != nil {
+		return interrupted(ctx, e.explainNode(p.source, err))
+	}
+	err = follow(ctx, session, interrupts, e.cli.Err())
+	err = errors.Join(err, session.Close())
+	if bad := e.report(p, session.Report(), o.format); bad != nil {
+		err = errors.Join(err, bad)
+	}
+	return interrupted(ctx, e.explainNode(p.source, err))
+}
+
+// interruptible gives a context that the first Ctrl-C ends, and the signals
+// after it. SIGTERM and SIGHUP count as Ctrl-C; so does the Docker CLI's own
+// end, which it tells by the context.
+func interruptible(ctx context.Context) (context.Context, <-chan os.Signal, func()) {
+	first, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 3)
+	again := make(chan os.Signal, 3)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	stopped := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				if first.Err() == nil {
+					cancel(errInterrupted)
+				} else {
+					again <- s
+				}
+			case <-stopped:
+				return
+			}
+		}
+	}()
+	return first, again, func() {
+		signal.Stop(signals)
+		close(stopped)
+		cancel(nil)
+	}
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// interrupted turns the error of a session that somebody ended into exit code
+// 130; what else went wrong is still said.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	if err == nil || errors.Is(err, context.Canceled) {
+		return exit(exitInterrupted, "interrupted")
+	}
+	return exit(exitInterrupted, err.Error())
+}
+
+// follow waits for the session's end; the first interrupt stops it well, the
+// second at once, the third leaves it to "down".
+func follow(ctx context.Context, s *runtime.Session, again <-chan os.Signal, w interface{ Write([]byte) (int, error) }) error {
+	err := s.Wait(ctx)
+	if ctx.Err() == nil {
+		return err
+	}
+	fmt.Fprintln(w, "stopping: what is in flight is handled first; Ctrl-C again to end at once")
+	rest := context.WithoutCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- s.Stop(rest) }()
+	for kills := 0; ; {
+		select {
+		case err := <-ended:
+			return err
+		case <-again:
+			if kills++; kills > 1 {
+				fmt.Fprintln(w, "left as it is; 'docker medianode down' removes it")
+				os.Exit(exitInterrupted)
+			}
+			fmt.Fprintln(w, "killing")
+			s.Kill()
+		}
+	}
+}
+
+// report prints what happened on stdout, and keeps it in the state directory.
+func (e *env) report(p *prepared, r runtime.Report, format string) error {
+	kept, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := p.keep("report.json", append(kept, '\n')); err != nil {
+		return err
+	}
+	if format == "json" {
+		return json.NewEncoder(e.cli.Out()).Encode(r)
+	}
+	return r.Text(e.cli.Out())
+}

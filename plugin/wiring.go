@@ -1,0 +1,139 @@
+package plugin
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/loader"
+	"github.com/docker/cli/cli/command"
+
+	"github.com/medianode/docker-medianode/runtime/builtin"
+	"github.com/medianode/docker-medianode/schemas/pipeline"
+)
+
+// env is what every verb gets: the Docker CLI with its streams, and the global
+// flags.
+type env struct {
+	cli     command.Cli
+	version string
+	file    string
+	project string
+}
+
+// defaultFiles are tried in this order when -f is not given.
+var defaultFiles = [...]string{"medianode.yaml", "medianode.yml", "pipeline.yaml", "pipeline.yml"}
+
+// source is a pipeline file that was read and parsed.
+type source struct {
+	path string // as the user would write it
+	dir  string // absolute; what the paths of the pipeline are relative to
+	text []byte
+	spec *pipeline.Spec
+}
+
+// parse reads the pipeline file. Mistakes come back as one error that shows
+// them all; warnings go to stderr.
+func (e *env) parse() (*source, error) {
+	path, err := e.find()
+	if err != nil {
+		return nil, exit(exitFailed, err.Error())
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, exit(exitFailed, err.Error())
+	}
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	s := &source{path: path, dir: dir, text: text}
+	s.spec, err = pipeline.Parse(path, text, builtin.Catalog())
+	if err != nil {
+		return nil, e.explain(s, err)
+	}
+	if err := s.spec.Warnings.Format(e.cli.Err(), text, e.color()); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (e *env) find() (string, error) {
+	if e.file != "" {
+		return e.file, nil
+	}
+	for _, name := range defaultFiles {
+		if _, err := os.Stat(name); err == nil {
+			return name, nil
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("no pipeline file here: looked for %s; name one with -f", strings.Join(defaultFiles[:], ", "))
+}
+
+// name is the project's name: -p, else metadata.name, else the directory's,
+// made fit for compose.
+func (e *env) name(s *source) (string, error) {
+	wanted := e.project
+	if wanted == "" {
+		wanted = s.spec.Metadata.Name.V
+	}
+	if wanted == "" {
+		wanted = filepath.Base(s.dir)
+	}
+	name := loader.NormalizeProjectName(wanted)
+	if name == "" {
+		return "", exit(exitUsage, fmt.Sprintf("project name %q has no letter or digit: give one with -p", wanted))
+	}
+	if e.project != "" && name != e.project {
+		return "", exit(exitUsage, fmt.Sprintf("project name %q: want lower-case letters, digits, - and _, and a letter or digit first, as in %q", e.project, name))
+	}
+	return name, nil
+}
+
+// named is the project of the verbs that work without the pipeline file: -p,
+// else the file's.
+func (e *env) named() (string, error) {
+	if e.project != "" {
+		return e.project, nil
+	}
+	s, err := e.parse()
+	if err != nil {
+		return "", err
+	}
+	return e.name(s)
+}
+
+// explain prints diagnostics with their source lines; other errors stay.
+func (e *env) explain(s *source, err error) error {
+	found, ok := pipeline.AsDiagnostics(err)
+	if !ok {
+		return err
+	}
+	var b bytes.Buffer
+	if err := found.Format(&b, s.text, e.color()); err != nil {
+		return err
+	}
+	return exit(exitFailed, strings.TrimRight(b.String(), "\n"))
+}
+
+// color says whether stderr takes colours.
+func (e *env) color() bool { return e.cli.Err().IsTerminal() && os.Getenv("NO_COLOR") == "" }
+
+// stateDir keeps the project's compose file and reports.
+func stateDir(project string) (string, error) {
+	base := os.Getenv("XDG_STATE_HOME")
+	if base == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", err
+		}
+		base = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(base, "medianode", project), nil
+}
