@@ -28,18 +28,18 @@ func (r *resolver) limits(path string, n *pipeline.Node, out *Node) {
 		out.Limits.Pids = defaultPids
 	}
 	need := out.Publishes + memoryReserve
+	where := mistake{pos: l.MemoryMB.Pos, path: path + ".memory_mb"}
 	switch {
-	case out.Limits.Memory == 0:
-		if r.plan.Form == Attached {
-			// Without a limit of its own a node may take most of the machine, not all.
-			out.Limits.Memory = r.host.Memory / 4 * 3 / mib * mib
-		}
-	case out.Limits.Memory < need:
-		m := mistake{pos: l.MemoryMB.Pos, path: path + ".memory_mb", hint: fmt.Sprintf("write memory_mb: %d or more, or lower max_frame or buffer", (need+mib-1)/mib)}
-		r.fail(m, "%d MiB cannot hold what %q publishes: %s of frames and answers + %s reserve = %s",
+	case out.Limits.Memory > 0 && out.Limits.Memory < need:
+		where.hint = fmt.Sprintf("write memory_mb: %d or more, or lower max_frame or buffer", (need+mib-1)/mib)
+		r.fail(where, "%d MiB cannot hold what %q publishes: %s of frames and answers + %s reserve = %s",
 			l.MemoryMB.V, n.ID.V, size(out.Publishes), size(memoryReserve), size(need))
-	case r.host.Memory > 0 && out.Limits.Memory > r.host.Memory:
-		r.fail(mistake{pos: l.MemoryMB.Pos, path: path + ".memory_mb"}, "%d MiB is more than the engine has: %s", l.MemoryMB.V, size(r.host.Memory))
+	case r.host.Memory > 0 && max(out.Limits.Memory, need) > r.host.Memory:
+		where.hint = "lower memory_mb, max_frame or buffer"
+		r.fail(where, "%q needs %s, more than the engine has: %s", n.ID.V, size(max(out.Limits.Memory, need)), size(r.host.Memory))
+	case out.Limits.Memory == 0 && r.plan.Form == Attached:
+		// Without a limit of its own a node may take most of the machine, not all.
+		out.Limits.Memory = max(r.host.Memory/4*3, min(need, r.host.Memory)) / mib * mib
 	}
 	if r.host.CPUs > 0 && out.Limits.CPUs > r.host.CPUs {
 		r.fail(mistake{pos: l.CPUCores.Pos, path: path + ".cpu_cores"}, "%g cores are more than the engine has: %g", out.Limits.CPUs, r.host.CPUs)

@@ -17,10 +17,8 @@ func link(target string) *fstest.MapFile {
 	return &fstest.MapFile{Data: []byte(target), Mode: fs.ModeSymlink | 0o777}
 }
 
-// TestErrors holds each mistake to its place and words.
-func TestErrors(t *testing.T) {
-	small := attached()
-	small.CPUs, small.Memory = 2, 1<<30
+// mistakes are pipelines with one mistake each.
+func mistakes() map[string]wrong {
 	with := func(changes map[string]*fstest.MapFile) fstest.MapFS {
 		files := code()
 		for name, f := range changes {
@@ -28,11 +26,7 @@ func TestErrors(t *testing.T) {
 		}
 		return files
 	}
-	for name, c := range map[string]struct {
-		text  string
-		files fstest.MapFS
-		want  string
-	}{
+	return map[string]wrong{
 		"no source":         {strings.Replace(one(""), "source: src", "source: gone", 1), code(), `pipeline.yaml:6:15: nodes[0].docker.source: "gone" does not exist`},
 		"source is a file":  {strings.Replace(one(""), "source: src", "source: data/x", 1), code(), `6:15: nodes[0].docker.source: "data/x" is not a directory`},
 		"no module":         {strings.Replace(one(""), "m:C", "x.y:C", 1), code(), `6:15: nodes[0].docker.source: "src" has neither x/y.py nor x/y/__init__.py for node_type x.y:C`},
@@ -48,7 +42,7 @@ func TestErrors(t *testing.T) {
 		"no volume":         {one("      volumes: [{host_path: gone, container_path: /x}]\n"), code(), `7:29: nodes[0].docker.volumes[0].host_path: "gone" does not exist`},
 		"volume out":        {one("      volumes: [{host_path: data/l, container_path: /x}]\n"), with(map[string]*fstest.MapFile{"data/l": link("../..")}), `"data/l" leads out`},
 		"too many cpus":     {one("      resource_limits: {cpu_cores: 2.5}\n"), code(), `7:36: nodes[0].docker.resource_limits.cpu_cores: 2.5 cores are more than the engine has: 2`},
-		"too much memory":   {one("      resource_limits: {memory_mb: 2048}\n"), code(), `7:36: nodes[0].docker.resource_limits.memory_mb: 2048 MiB is more than the engine has: 1 GiB`},
+		"too much memory":   {one("      resource_limits: {memory_mb: 2048}\n"), code(), `7:36: nodes[0].docker.resource_limits.memory_mb: "a" needs 2 GiB, more than the engine has: 1 GiB`},
 		"iceoryx2":          {one("      python_packages: [numpy, 'Iceoryx2>=0.9']\n"), code(), `7:32: nodes[0].docker.python_packages[1]: iceoryx2 is always there, at version 0.10.0`},
 		"own variable":      {one("      env: {MEDIANODE_NODE: x}\n"), code(), `7:13: nodes[0].docker.env.MEDIANODE_NODE: MEDIANODE_NODE is set by medianode`},
 		"own env_from":      {one("      env_from: [MEDIANODE_PARAMS]\n"), code(), `nodes[0].docker.env_from[0]: MEDIANODE_PARAMS is set by medianode`},
@@ -59,6 +53,14 @@ func TestErrors(t *testing.T) {
 			one("      resource_limits: {memory_mb: 128}\n    outputs: {o: {max_frame: 16MiB}}\n") +
 				"  - {id: n, node_type: NullSink}\nconnections: [{from: a, from_output: o, to: n, buffer: 8}]\n",
 			code(), `7:36: nodes[0].docker.resource_limits.memory_mb: 128 MiB cannot hold what "a" publishes: 161.1 MiB of frames and answers + 64 MiB reserve = 225.1 MiB`,
+		},
+		"memory for frames without a limit": {
+			one("    outputs: {o: {max_frame: 1GiB}}\n") + "  - {id: n, node_type: NullSink}\nconnections: [{from: a, from_output: o, to: n}]\n",
+			code(), `"a" needs 10.1 GiB, more than the engine has: 1 GiB`,
+		},
+		"shared memory": {
+			"version: v1\nnodes:\n  - {id: s, node_type: TestPatternSource, params: {width: 16384, height: 16384}}\n  - {id: n, node_type: NullSink}\nconnections: [{from: s, to: n}]\n",
+			code(), `5:15: the pipeline needs 10 GiB of shared memory, more than the engine has: 1 GiB; 10 GiB of it for "output" of "s"`,
 		},
 		"clash": {
 			"version: v1\nnodes:\n  - {id: a, node_type: 'm:C', outputs: {b_output: {}}, docker: {source: src}}\n" +
@@ -71,7 +73,21 @@ func TestErrors(t *testing.T) {
 				"  - {id: a_output_b, node_type: NullSink}\nconnections: [{from: a, from_output: b_input, to: a_output_b}]\n",
 			code(), `would both have the channel "{session}_a_output_b_input"`,
 		},
-	} {
+	}
+}
+
+// wrong is a pipeline, the files beside it and a part of what is said.
+type wrong struct {
+	text  string
+	files fstest.MapFS
+	want  string
+}
+
+// TestErrors holds each mistake to its place and words.
+func TestErrors(t *testing.T) {
+	small := attached()
+	small.CPUs, small.Memory = 2, 1<<30
+	for name, c := range mistakes() {
 		t.Run(name, func(t *testing.T) {
 			_, err := resolve(t, c.text, small, c.files)
 			if err == nil {

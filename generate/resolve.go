@@ -1,6 +1,7 @@
 package generate
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -50,6 +51,7 @@ func Resolve(spec *pipeline.Spec, project string, host Host, source, sdk fs.FS) 
 		r.node(i, n)
 	}
 	r.distinct()
+	r.fits()
 	if len(r.diags) > 0 {
 		slices.SortStableFunc(r.diags, byPosition)
 		return nil, r.diags
@@ -134,6 +136,16 @@ func (r *resolver) container(path string, n *pipeline.Node, out *Node) {
 	}
 	out.Image, out.key = img.Ref, img.Key
 	r.plan.Images = append(r.plan.Images, img)
+}
+
+// fits holds the plan's shared memory against the host's.
+func (r *resolver) fits() {
+	if r.host.Memory == 0 || r.plan.SharedMemory <= r.host.Memory {
+		return
+	}
+	largest := slices.MaxFunc(r.plan.Channels, func(a, b Channel) int { return cmp.Compare(a.Total(), b.Total()) })
+	r.fail(mistake{pos: largest.Pos, hint: "lower max_frame, buffer or hold"}, "the pipeline needs %s of shared memory, more than the engine has: %s; %s of it for %q of %q",
+		size(r.plan.SharedMemory), size(r.host.Memory), size(largest.Total()), largest.FromPort, largest.From)
 }
 
 // name is one derived name, and what it is the name of.

@@ -40,6 +40,10 @@ func (e *BuildError) Error() string {
 		where += ": " + e.Step
 	}
 	text, _, _ := strings.Cut(e.Err.Error(), "\n")
+	// BuildKit repeats the whole command before what matters.
+	if _, why, ok := strings.Cut(text, "did not complete successfully: "); ok {
+		text = why
+	}
 	return where + ": " + text
 }
 

@@ -7,8 +7,10 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"unicode"
 
 	bk "github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/progress/progressui"
 	"github.com/opencontainers/go-digest"
 )
@@ -54,8 +56,10 @@ func (p *Progress) Close() error {
 	return <-p.done
 }
 
-// logLines is how many last lines of a failed step are kept.
-const logLines = 20
+const (
+	logLines   = 20  // the last lines of a failed step that are kept
+	stepLength = 160 // of a step's text, characters
+)
 
 // watch follows one build: it shows it and keeps what explains a failure.
 type watch struct {
@@ -116,8 +120,18 @@ func (s *step) write(text string) {
 	if len(s.open) > 4096 {
 		s.open = s.open[:4096]
 	}
-	s.log = append(s.log, lines[:len(lines)-1]...)
+	for _, l := range lines[:len(lines)-1] {
+		s.log = append(s.log, strings.Map(visible, l))
+	}
 	s.log = s.log[max(0, len(s.log)-logLines):]
+}
+
+// visible drops what would steer a terminal.
+func visible(r rune) rune {
+	if r != '\t' && unicode.IsControl(r) {
+		return -1
+	}
+	return r
 }
 
 // failure is the error of a build, told by its failed step.
@@ -125,9 +139,12 @@ func (w *watch) failure(err error) error {
 	e := &BuildError{Node: w.node, Err: err}
 	if w.failed != nil {
 		e.Step = flags().ReplaceAllString(w.failed.name, "")
+		if r := []rune(e.Step); len(r) > stepLength {
+			e.Step = string(r[:stepLength-1]) + "…"
+		}
 		e.Log = w.failed.log
 		if w.failed.open != "" {
-			e.Log = append(e.Log, w.failed.open)
+			e.Log = append(e.Log, strings.Map(visible, w.failed.open))
 		}
 	}
 	return e
@@ -148,6 +165,9 @@ func (w *watch) own(s *bk.SolveStatus) *bk.SolveStatus {
 	for _, v := range s.Vertexes {
 		c := *v
 		c.Digest, c.Name = mine(v.Digest), "["+w.node+"] "+flags().ReplaceAllString(v.Name, "")
+		if g := v.ProgressGroup; g != nil {
+			c.ProgressGroup = &pb.ProgressGroup{Id: w.node + "\x00" + g.Id, Name: "[" + w.node + "] " + g.Name, Weak: g.Weak}
+		}
 		c.Inputs = make([]digest.Digest, len(v.Inputs))
 		for i, in := range v.Inputs {
 			c.Inputs[i] = mine(in)

@@ -20,7 +20,8 @@ import (
 
 // probe tells what a container looks like from inside.
 const probe = `
-import json, os, socket
+import iceoryx2, json, os, socket
+iox = iceoryx2.config.global_config().global_cfg
 node = json.loads(os.environ["MEDIANODE_NODE"])
 def attempt(action):
     try:
@@ -37,7 +38,7 @@ print(json.dumps({
     "uid": os.getuid(), "price": os.environ["PRICE"], "params": json.loads(os.environ["MEDIANODE_PARAMS"]),
     "shm_mode": oct(os.stat("/dev/shm").st_mode & 0o7777), "shm_uid": os.stat("/dev/shm").st_uid, "shm_size": shm.f_blocks * shm.f_frsize,
     "same_root": os.path.exists("/tmp/iceoryx2/from-container"),
-    "config": open("/etc/iceoryx2/iceoryx2.toml").read(),
+    "prefix": str(iox.prefix), "root": str(iox.root_path),
     "app": attempt(lambda: open("/app/x", "w")), "models": attempt(lambda: open("/models/x", "w")),
     "weights": open("/models/model.bin").read(),
     "interfaces": [name for _, name in socket.if_nameindex()],
@@ -176,8 +177,10 @@ func check(t *testing.T, plan *generate.Plan, output []byte) {
 	if plan.Form == generate.Portable && got["shm_size"] != float64(plan.SharedMemory) {
 		t.Errorf("shared memory has %v bytes, want %v", got["shm_size"], plan.SharedMemory)
 	}
-	if !strings.Contains(fmt.Sprint(got["config"]), `prefix = "`+plan.Domain.Prefix+`"`) {
-		t.Errorf("iceoryx2 config %v", got["config"])
+	for key, want := range map[string]string{"prefix": plan.Domain.Prefix, "root": plan.Domain.Root} {
+		if !strings.Contains(fmt.Sprint(got[key]), want) {
+			t.Errorf("iceoryx2's %s is %v, want %s", key, got[key], want)
+		}
 	}
 	if got := fmt.Sprint(got["interfaces"]); got != "[lo]" {
 		t.Errorf("interfaces %s", got)
