@@ -292,6 +292,7 @@ type fakeProcess struct {
 	stop    chan struct{}
 	once    sync.Once
 	raised  atomic.Bool
+	working atomic.Bool // ports is set, and the body runs
 }
 
 func (p *fakeProcess) say(st channel.Status) {
@@ -325,7 +326,7 @@ func (p *fakeProcess) run() int {
 		return code
 	case <-exit:
 	case <-p.term:
-		if p.ports != nil {
+		if p.working.Load() {
 			p.once.Do(func() { close(p.stop) })
 			select {
 			case code := <-result:
@@ -387,6 +388,7 @@ func (p *fakeProcess) obey(result chan<- int, exit chan<- struct{}) {
 			}
 			p.say(channel.Status{Event: channel.EventReady, Session: c.Session})
 		case channel.CommandStart:
+			p.working.Store(true)
 			go p.work(c.Session, result)
 		case channel.CommandStop:
 			p.once.Do(func() { close(p.stop) })

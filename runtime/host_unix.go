@@ -30,7 +30,7 @@ func free(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, err
 	}
-	return int64(s.Bavail) * int64(s.Bsize), nil
+	return int64(s.Bavail) * int64(s.Bsize), nil //nolint:unconvert // other systems have other types
 }
 
 // owner is the uid of a file's owner.
@@ -47,7 +47,7 @@ func mapFile(path string) (mem []byte, unmap func() error, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	defer f.Close() //nolint:errcheck // a descriptor that was only mapped
+	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return nil, nil, err
