@@ -22,7 +22,7 @@ from ._ports import log
 from ._publisher import CHECK_EVERY_MS, SPINS, Publisher
 from ._session import Session
 from ._subscriber import Subscriber
-from ._user import Caller, NodeFailure, construct, failure, load_class, print_failure
+from ._user import Caller, NodeFailure, construct, failure, load_class, print_failure, shorten
 from ._version import VERSION
 
 # How long a node goes on draining after SIGTERM, after its own failure and
@@ -50,6 +50,7 @@ class Runner:
         self._caller = Caller()
         self._sessions: dict[str, Session] = {}
         self._prototype: Optional[Node] = None
+        self._acting: Optional[str] = None  # the session at work
         self._exit = False
         self._orphaned = False
         self._deadline: Optional[float] = None
@@ -98,6 +99,7 @@ class Runner:
         while not self._exit:
             busy = self._commands()
             for session in list(self._sessions.values()):
+                self._acting = session.name
                 if session.step():
                     busy = True
                 if session.closed:
@@ -120,6 +122,7 @@ class Runner:
 
     def _obey(self, command: str, name: str) -> None:
         session = self._sessions.get(name)
+        self._acting = name
         if command == "open":
             if session is not None or self._prototype is None:
                 log(f"session {name} is open already")
@@ -145,12 +148,16 @@ class Runner:
 
     def _fail(self, problem: NodeFailure) -> None:
         self._deadline = min(self._deadline or float("inf"), time.monotonic() + FAIL_GRACE)
-        print_failure(problem)
         try:
+            # Before the log, whose pipe may be full.
             self._tell(
-                "error", next(iter(self._sessions), None), phase=problem.phase, message=problem.message,
+                "error", self._acting, phase=problem.phase, message=problem.message,
                 traceback=problem.trace, port=problem.port, sequence=problem.sequence,
             )  # fmt: skip
+        except Abandoned:
+            pass
+        print_failure(problem)
+        try:
             for session in list(self._sessions.values()):
                 if not session.closed:
                     session.fail()
@@ -192,17 +199,10 @@ class Runner:
         if session is not None:
             status["session"] = session
         status.update((k, v) for k, v in fields.items() if v not in (None, "", {}))
-        room = self._status.spec.max_frame
-        payload = json.dumps(status).encode("ascii", "backslashreplace")
-        for field in ("traceback", "message"):
-            # The largest of an escaped character is 12 bytes.
-            while len(payload) > room and len(status.get(field, "")) > 64:
-                text = status[field]
-                keep = len(text) * room // (len(payload) * 3)
-                status[field] = f"{text[:keep]}\n… {len(text) - 2 * keep} characters …\n{text[-keep:]}"
-                if keep < 64:
-                    status[field] = text[:64]
-                payload = json.dumps(status).encode("ascii", "backslashreplace")
+        payload, limit = _encode(status), 32768
+        while len(payload) > self._status.spec.max_frame:
+            limit //= 2
+            payload = _encode({k: shorten(v, limit) if isinstance(v, str) else v for k, v in status.items()})
         self._status.send(new_header(CONTROL), memoryview(payload), self._patience)
 
     # -- waiting --------------------------------------------------------------
@@ -263,6 +263,11 @@ class Runner:
             if gone * 0.5 > ORPHAN_GRACE * 2:
                 log(f"node {self._config.id}: the runtime is gone and the node does not return: killed")
                 os._exit(1)
+
+
+def _encode(status: dict[str, Any]) -> bytes:
+    # Half of a surrogate pair is possible in a str, and not in UTF-8.
+    return json.dumps(status, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _memory_peak() -> Optional[int]:

@@ -19,6 +19,13 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 _ASYNCIO = os.path.dirname(os.path.abspath(asyncio.__file__))
 
 
+def shorten(text: str, limit: int) -> str:
+    """Return the text with its middle left out if it is long."""
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit // 2]}\n… {len(text) - limit // 2 * 2} characters …\n{text[-(limit // 2) :]}"
+
+
 class NodeFailure(Exception):
     """The node failed; what the runtime is told."""
 
@@ -31,7 +38,7 @@ class NodeFailure(Exception):
         sequence: Optional[int] = None,
     ) -> None:
         super().__init__(message)
-        self.phase, self.message, self.trace = phase, message, trace
+        self.phase, self.message, self.trace = phase, shorten(message, 4096), shorten(trace, 32768)
         self.port, self.sequence = port, sequence
 
 

@@ -83,7 +83,9 @@ def test_tensor(dtype: str) -> None:
     np.testing.assert_array_equal(back, array)
 
 
-@pytest.mark.parametrize("array", [np.float32(2.5), np.zeros((3, 0, 2)), np.zeros((1,) * 8), np.zeros((0,), np.complex64)])
+@pytest.mark.parametrize(
+    "array", [np.float32(2.5), np.zeros((3, 0, 2)), np.zeros((1,) * 8), np.zeros((0,), np.complex64)]
+)
 def test_tensor_shapes(array: Any) -> None:
     frame = Frame.from_tensor(array)
     check(frame._header, frame.data.nbytes)
