@@ -53,7 +53,7 @@ func (s *Session) lookAround() error {
 	for _, c := range containers {
 		if m := s.byService[c.Service]; m != nil && !c.Started.IsZero() {
 			s.post(func() { s.onStart(m, c.ID, c.Started) })
-			if c.State != "running" {
+			if !c.isUp() {
 				s.group.Go(func() { s.await(m, Event{Container: c.ID, ExitCode: c.ExitCode}) })
 			}
 		}
@@ -136,12 +136,12 @@ func (s *Session) await(m *member, e Event) {
 		var err error
 		for end := time.Now().Add(killGrace); ; {
 			c, err = s.inspect(m, e.Container)
-			if (err == nil && c.State != "running") || time.Now().After(end) || s.life.Err() != nil {
+			if (err == nil && !c.isUp()) || time.Now().After(end) || s.life.Err() != nil {
 				break
 			}
 			pause(s.life, lookEvery)
 		}
-		if err != nil || c.State == "running" {
+		if err != nil || c.isUp() {
 			// The engine cannot tell; the event may.
 			c = Container{ID: e.Container, Service: m.Service, State: "exited", ExitCode: e.ExitCode}
 			if e.Container == "" {

@@ -57,6 +57,11 @@ type Container struct {
 	Finished  time.Time `json:"finished,omitzero"`
 }
 
+// isUp says whether the container has a process, or will have one again.
+func (c Container) isUp() bool {
+	return c.State == "running" || c.State == "paused" || c.State == "restarting"
+}
+
 // LogOptions select lines.
 type LogOptions struct {
 	Follow bool

@@ -65,7 +65,7 @@ func (s *Session) sweep(ctx context.Context, p *place) error {
 			return fmt.Errorf("look for project %s: %w", s.c.Project, err)
 		}
 		for _, c := range containers {
-			if s.byService[c.Service] == nil && c.State == "running" {
+			if s.byService[c.Service] == nil && c.isUp() {
 				return &RunningError{Project: s.c.Project}
 			}
 		}
@@ -190,6 +190,6 @@ func (s *Session) quiet(ctx context.Context) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return errors.New("a built-in node does not return")
+		return errors.New("a built-in node or the log sink does not return")
 	}
 }

@@ -14,7 +14,7 @@ import (
 var ErrDetached = errors.New("the engine does not share this host's memory")
 
 // wayOut ends every refusal.
-const wayOut = "run the pipeline detached (up -d): its runtime is then a container of the project"
+const wayOut = "run docker medianode on the machine where the engine runs; a runtime in a container (up -d) is not there yet"
 
 // Attached proves that containers of the engine see this host's /dev/shm; an
 // error wraps ErrDetached if they do not and says why and what to do instead.
