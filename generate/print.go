@@ -38,10 +38,10 @@ func (p *Plan) printImages(b *strings.Builder) {
 		d := p.Node(img.Node).docker
 		packages := "-"
 		if len(d.PythonPackages) > 0 {
-			packages = strings.Join(texts(d.PythonPackages, true), " ")
+			packages = strings.Join(texts(d.PythonPackages), " ")
 		}
 		if len(d.SystemDependencies) > 0 {
-			packages += " + " + strings.Join(texts(d.SystemDependencies, true), " ")
+			packages += " + " + strings.Join(texts(d.SystemDependencies), " ")
 		}
 		rows = append(rows, []string{img.Ref, img.Node, img.Base, packages, fmt.Sprintf("%s, %s", count(files, "file"), size(code))})
 	}

@@ -118,19 +118,17 @@ func (r *resolver) checkPackages(at string, d *pipeline.Docker) bool {
 	return ok
 }
 
-// requirementsText is sorted: the order says nothing, and must build nothing anew.
 func requirementsText(packages []pipeline.Value[string]) []byte {
-	return []byte(strings.Join(texts(packages, true), "\n") + "\n")
+	return []byte(strings.Join(texts(packages), "\n") + "\n")
 }
 
-func texts(values []pipeline.Value[string], sort bool) []string {
+// texts are sorted: the order says nothing, and must build nothing anew.
+func texts(values []pipeline.Value[string]) []string {
 	out := make([]string, len(values))
 	for i, v := range values {
 		out[i] = strings.TrimSpace(v.V)
 	}
-	if sort {
-		slices.Sort(out)
-	}
+	slices.Sort(out)
 	return out
 }
 
@@ -227,7 +225,7 @@ func pip(args ...string) dockerfile.Run {
 // apt installs Debian packages and leaves neither its cache nor its logs. The
 // image may have docker-clean, which empties the cache, or not.
 func apt(packages []pipeline.Value[string]) dockerfile.Run {
-	run := script(append([]string{"apt"}, texts(packages, true)...)...)
+	run := script(append([]string{"apt"}, texts(packages)...)...)
 	run.Mounts = append(run.Mounts, dockerfile.Cache("/var/cache/apt"), dockerfile.Cache("/var/lib/apt"),
 		dockerfile.Mount{Type: "tmpfs", Target: "/var/log"}, dockerfile.Bind(aptConfFile, "/etc/apt/apt.conf.d/docker-clean"), dockerfile.Secret("ca", "/run/secrets/ca"))
 	return run

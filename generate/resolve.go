@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"regexp"
 	"slices"
-	"sync"
+	"strings"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
 	"github.com/medianode/docker-medianode/schemas/pipeline"
@@ -23,7 +22,7 @@ const ownMemory = 4096
 // source is the directory of the pipeline file, sdk the directory of the Python
 // package medianode. The error is pipeline.Diagnostics, every mistake at once.
 func Resolve(spec *pipeline.Spec, project string, host Host, source, sdk fs.FS) (*Plan, error) {
-	if !projectName().MatchString(project) {
+	if !isProjectName(project) {
 		return nil, fmt.Errorf("project name %q: want lower-case letters, digits, - and _, and a letter or digit first", project)
 	}
 	r := &resolver{spec: spec, host: host, source: source, plan: &Plan{
@@ -59,7 +58,11 @@ func Resolve(spec *pipeline.Spec, project string, host Host, source, sdk fs.FS) 
 	return r.plan, nil
 }
 
-var projectName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`) })
+// isProjectName tells what compose takes, of at most 63 characters.
+func isProjectName(s string) bool {
+	const alphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789"
+	return s != "" && len(s) <= 63 && strings.Contains(alphanumeric, s[:1]) && strings.Trim(s, alphanumeric+"_-") == ""
+}
 
 func byPosition(a, b *pipeline.Diagnostic) int {
 	if a.Pos.Line != b.Pos.Line {

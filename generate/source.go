@@ -12,12 +12,6 @@ import (
 // maxSource bounds the code of a node: models and data belong in a volume.
 const maxSource = 64 * mib
 
-// ignored are the names that never go into an image: what is not code, and
-// what may be secret.
-var ignored = [...]string{
-	".git", ".env*", "__pycache__", "*.pyc", ".venv", "venv", "node_modules", "*.pem", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".DS_Store",
-}
-
 var (
 	errOutside = errors.New("leads out of the project through a symbolic link")
 	errLoop    = errors.New("symbolic links lead in a circle")
@@ -144,8 +138,13 @@ func read(fsys fs.FS, name string, room int64) (File, error) {
 	return File{Mode: mode, Data: data}, nil
 }
 
+// leaveOut tells the names that never go into an image: what is not code, and
+// what may be secret.
 func leaveOut(base string) bool {
-	return slices.ContainsFunc(ignored[:], func(pattern string) bool {
+	ignored := []string{
+		".git", ".env*", "__pycache__", "*.pyc", ".venv", "venv", "node_modules", "*.pem", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".DS_Store",
+	}
+	return slices.ContainsFunc(ignored, func(pattern string) bool {
 		match, _ := path.Match(pattern, base) // the patterns are well formed
 		return match
 	})

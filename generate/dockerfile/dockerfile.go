@@ -8,9 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
+	"slices"
 	"strings"
-	"sync"
+	"unicode/utf8"
 )
 
 // File is a Dockerfile: comment lines at its top, and its stages.
@@ -60,7 +60,7 @@ type Comment string
 func (c Comment) text() (string, error) {
 	lines := strings.Split(string(c), "\n")
 	for i, l := range lines {
-		if directive().MatchString(l) {
+		if directive(l) {
 			return "", fmt.Errorf("comment %q would be read as a directive", l)
 		}
 		lines[i] = strings.TrimRight("# "+l, " ")
@@ -91,18 +91,19 @@ func (r Run) text() (string, error) {
 	if len(r.Args) == 0 {
 		return "", errors.New("run: no program")
 	}
-	var flags []string
+	var words []string
 	if r.Network != "" {
-		flags = append(flags, "--network="+r.Network)
+		words = append(words, "--network="+r.Network)
 	}
 	for _, m := range r.Mounts {
 		flag, err := m.flag()
 		if err != nil {
 			return "", err
 		}
-		flags = append(flags, flag)
+		words = append(words, flag)
 	}
-	return "RUN " + strings.Join(append(flags, exec(r.Args)), " \\\n    "), nil
+	program, err := exec("run", r.Args)
+	return "RUN " + strings.Join(append(words, program), " \\\n    "), err
 }
 
 // Mount is there for one Run and leaves nothing in the image.
@@ -217,27 +218,36 @@ func (s StopSignal) text() (string, error) {
 // Entrypoint sets what Cmd is given to; empty clears that of the base.
 type Entrypoint []string
 
-func (e Entrypoint) text() (string, error) { return "ENTRYPOINT " + exec(e), nil }
+func (e Entrypoint) text() (string, error) {
+	program, err := exec("entrypoint", e)
+	return "ENTRYPOINT " + program, err
+}
 
 // Cmd sets the program of the container.
 type Cmd []string
 
-func (c Cmd) text() (string, error) { return "CMD " + exec(c), nil }
+func (c Cmd) text() (string, error) {
+	program, err := exec("cmd", c)
+	return "CMD " + program, err
+}
 
 // exec is the exec form. The instructions that take it expand no variables in
 // it, and JSON has no raw line end.
-func exec(args []string) string {
+func exec(what string, args []string) (string, error) {
 	words := make([]string, len(args))
 	for i, a := range args {
+		if !utf8.ValidString(a) {
+			return "", fmt.Errorf("%s %q: want UTF-8", what, a)
+		}
 		var b bytes.Buffer
 		e := json.NewEncoder(&b)
 		e.SetEscapeHTML(false)
-		if err := e.Encode(a); err != nil { // a string always encodes
-			panic(err)
+		if err := e.Encode(a); err != nil {
+			return "", fmt.Errorf("%s: %w", what, err)
 		}
 		words[i] = strings.TrimSpace(b.String())
 	}
-	return "[" + strings.Join(words, ", ") + "]"
+	return "[" + strings.Join(words, ", ") + "]", nil
 }
 
 // quote is a value in double quotes, as ENV and LABEL read it.
@@ -254,16 +264,15 @@ func quote(s string, expand bool) (string, error) {
 
 // plain admits words that mean themselves wherever they stand.
 func plain(what, s string) error {
-	if !word().MatchString(s) {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./@+"
+	if s == "" || !strings.Contains(letters, s[:1]) || strings.Trim(s, letters+":-") != "" {
 		return fmt.Errorf("%s %q: want letters, digits and _ . / : @ + - only", what, s)
 	}
 	return nil
 }
 
-var word = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^[A-Za-z0-9_./@+][A-Za-z0-9_./:@+-]*$`)
-})
-
-var directive = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)^\s*(syntax|escape|check)\s*=`)
-})
+// directive tells a comment that BuildKit would obey.
+func directive(line string) bool {
+	name, _, assigned := strings.Cut(line, "=")
+	return assigned && slices.Contains([]string{"syntax", "escape", "check"}, strings.ToLower(strings.TrimSpace(name)))
+}

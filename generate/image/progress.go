@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -138,7 +138,7 @@ func visible(r rune) rune {
 func (w *watch) failure(err error) error {
 	e := &BuildError{Node: w.node, Err: err}
 	if w.failed != nil {
-		e.Step = flags().ReplaceAllString(w.failed.name, "")
+		e.Step = short(w.failed.name)
 		if r := []rune(e.Step); len(r) > stepLength {
 			e.Step = string(r[:stepLength-1]) + "…"
 		}
@@ -150,7 +150,11 @@ func (w *watch) failure(err error) error {
 	return e
 }
 
-var flags = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`--mount=\S+\s+`) })
+// short is a step without its mounts.
+func short(name string) string {
+	words := strings.Split(name, " ")
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return strings.HasPrefix(w, "--mount=") }), " ")
+}
 
 // own makes an update this build's own: builds that share a step would write
 // into one line otherwise.
@@ -164,7 +168,7 @@ func (w *watch) own(s *bk.SolveStatus) *bk.SolveStatus {
 	out := &bk.SolveStatus{}
 	for _, v := range s.Vertexes {
 		c := *v
-		c.Digest, c.Name = mine(v.Digest), "["+w.node+"] "+flags().ReplaceAllString(v.Name, "")
+		c.Digest, c.Name = mine(v.Digest), "["+w.node+"] "+short(v.Name)
 		if g := v.ProgressGroup; g != nil {
 			c.ProgressGroup = &pb.ProgressGroup{Id: w.node + "\x00" + g.Id, Name: "[" + w.node + "] " + g.Name, Weak: g.Weak}
 		}

@@ -3,6 +3,7 @@ package image
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 	"slices"
@@ -61,11 +62,11 @@ func (t *tree) Walk(ctx context.Context, target string, fn fs.WalkDirFunc) error
 		}
 		entry := s.Clone() // who walks may change it
 		switch err := fn(s.Path, &fsutil.DirEntryInfo{Stat: entry}, nil); {
-		case err == fs.SkipAll:
+		case errors.Is(err, fs.SkipAll):
 			return nil
-		case err == fs.SkipDir && fs.FileMode(s.Mode).IsDir():
+		case errors.Is(err, fs.SkipDir) && fs.FileMode(s.Mode).IsDir():
 			skipped = s.Path + "/"
-		case err == fs.SkipDir: // the rest of the file's directory
+		case errors.Is(err, fs.SkipDir): // the rest of the file's directory
 			skipped = s.Path[:strings.LastIndexByte(s.Path, '/')+1]
 			if skipped == "" {
 				return nil
