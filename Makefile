@@ -27,8 +27,12 @@ GOTEST = go test -timeout 40m -ldflags '$(COMPOSE)'
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Linked statically: a plugin that misses a shared library does not fail, it
+# vanishes from docker's commands without a word.
 build: shim ## bin/docker-medianode
-	go build -trimpath -ldflags '$(COMPOSE) -X main.version=$(VERSION)' -o bin/docker-medianode .
+	go build -trimpath -tags netgo,osusergo \
+		-ldflags '-linkmode external -extldflags -static $(COMPOSE) -X main.version=$(VERSION)' \
+		-o bin/docker-medianode .
 
 # The Rust library over iceoryx2, linked into the plugin (about 1 min, then nothing).
 shim:
@@ -47,14 +51,14 @@ base-images: engine ## make sure the engine has python:3.X-slim
 	@.ci/base-images
 
 demo: toolchain engine base-images install ## run examples/captions
-	cd examples/captions && docker medianode up
+	cd examples/captions && docker medianode up && echo && cat captions.txt
 
 # Each part runs even when one before it failed. Go's is last: it is the largest.
 test: toolchain engine base-images install $(VENV)/complete ## set everything up, then every test
 	@failed=0; \
 	cargo test --locked --manifest-path $(SHIM)/Cargo.toml || failed=1; \
 	PYTHONPATH=runtime/python $(VENV)/bin/pytest runtime/python || failed=1; \
-	$(GOTEST) -race ./... || failed=1; \
+	MEDIANODE_TEST_PYTHON=$(VENV)/bin/python PYTHONPATH=$(CURDIR)/runtime/python $(GOTEST) -race ./... || failed=1; \
 	exit $$failed
 
 lint: toolchain shim $(LINTER) $(VENV)/complete ## every linter, and that other systems compile

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -69,11 +70,27 @@ func (e *env) prepare(ctx context.Context) (*prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	host, err := e.host(ctx)
-	if err != nil {
-		return nil, err
+	host := generate.Host{Form: generate.Attached}
+	if s.contained() {
+		if host, err = e.host(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return e.resolve(s, host)
+}
+
+// contained says whether a node runs in a container; a pipeline of built-in
+// nodes alone needs no engine.
+func (s *source) contained() bool {
+	return slices.ContainsFunc(s.spec.Nodes, func(n *pipeline.Node) bool { return n.Docker != nil })
+}
+
+// attached proves that the containers will share this machine's memory.
+func (e *env) attached(ctx context.Context, p *prepared, engine runtime.Engine) error {
+	if len(p.plan.Images) == 0 {
+		return nil
+	}
+	return runtime.Attached(ctx, engine, p.plan.UID, p.plan.Images[0].Ref)
 }
 
 // host is the engine's machine, in the attached form.
@@ -99,6 +116,9 @@ func (e *env) hostOrNone(ctx context.Context) generate.Host {
 
 // build makes the images that the engine does not have.
 func (e *env) build(ctx context.Context, p *prepared, mode string) error {
+	if len(p.plan.Images) == 0 {
+		return nil
+	}
 	progress, err := image.NewProgress(e.cli.Err(), mode)
 	if err != nil {
 		return err
@@ -190,6 +210,9 @@ func (e *env) config(p *prepared, composeFile string) (runtime.Config, error) {
 			Node: n.Node, Container: n.Container, Service: n.Service, Run: run,
 			StartTimeout: time.Duration(n.StartTimeoutMS) * time.Millisecond,
 		})
+	}
+	if len(p.plan.Images) == 0 {
+		return c, nil
 	}
 	engine, err := runtime.NewEngine(e.cli, nil)
 	c.Engine = engine

@@ -17,6 +17,7 @@ import (
 type upOptions struct {
 	progress string
 	format   string
+	detach   bool
 }
 
 func upCommand(e *env) *cobra.Command {
@@ -41,11 +42,15 @@ completed. A second Ctrl-C ends it at once.`,
 			if err := oneOf("--format", o.format, "table", "json"); err != nil {
 				return err
 			}
+			if o.detach {
+				return exit(exitUsage, "up -d: not yet: the runtime runs in this command; leave out -d")
+			}
 			return e.up(cmd.Context(), o)
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.progress, "progress", "auto", "Progress of builds: auto, tty, plain, json, quiet")
+	flags.BoolVarP(&o.detach, "detach", "d", false, "Not yet: run in the background")
 	flags.StringVar(&o.format, "format", "table", `Format of the report: "table" or "json"; logs are then JSON lines`)
 	return cmd
 }
@@ -68,6 +73,9 @@ func (e *env) up(ctx context.Context, o upOptions) (err error) {
 	c, err := e.config(p, composeFile)
 	if err != nil {
 		return err
+	}
+	if err := e.attached(ctx, p, c.Engine); err != nil {
+		return interrupted(ctx, err)
 	}
 	c.Logs = logSink(e.cli.Err(), e.color(), o.format == "json")
 	c.Warn = func(text string) { fmt.Fprintln(e.cli.Err(), "warning:", text) }
