@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -118,4 +119,46 @@ func (m *member) account() NodeReport {
 		}
 	}
 	return r
+}
+
+// describe is the error of a node, from all that is known of its end.
+func (s *Session) describe(m *member, e *NodeError) *NodeError {
+	if e == nil {
+		e = &NodeError{}
+	}
+	e.Node, e.Container, e.Log = m.ID, m.Container, m.log.last()
+	if f := m.failure; f != nil {
+		e.Phase, e.Message, e.Traceback, e.Port, e.Sequence = f.Phase, f.Message, f.Traceback, f.Port, f.Sequence
+	}
+	c := m.dead
+	if c == nil {
+		return e
+	}
+	e.ExitCode, e.OOM = c.ExitCode, c.OOMKilled
+	if c.ExitCode > 128 && c.ExitCode < 128+65 {
+		e.Signal = signalName(c.ExitCode - 128)
+	}
+	if e.Message != "" && !e.OOM {
+		return e
+	}
+	e.Message = ending(e, c, s.started.IsZero() || !m.closed)
+	return e
+}
+
+// ending says in words how a container ended.
+func ending(e *NodeError, c *Container, early bool) string {
+	when, advice := "", ""
+	if early {
+		when = " before its streams ended"
+	}
+	text := "exited"
+	switch {
+	case e.OOM && c.Memory > 0:
+		text, advice = "killed at its memory limit of "+size(uint64(c.Memory)), "; raise memory_mb"
+	case e.OOM:
+		text = "killed for want of memory"
+	case e.Signal != "":
+		text = "killed by " + e.Signal
+	}
+	return fmt.Sprintf("%s%s (exit code %d)%s", text, when, c.ExitCode, advice)
 }

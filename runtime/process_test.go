@@ -1,0 +1,161 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
+	"github.com/medianode/docker-medianode/runtime/node"
+)
+
+// fakeProcess speaks the control protocol as the SDK does.
+type fakeProcess struct {
+	*fakeContainer
+	status  *channel.Publisher
+	control *channel.Subscriber
+	ports   *node.Ports
+	stop    chan struct{}
+	once    sync.Once
+	raised  atomic.Bool
+	working atomic.Bool // ports is set, and the body runs
+}
+
+func (p *fakeProcess) say(st channel.Status) {
+	text, _ := json.Marshal(st)
+	l, err := p.status.Loan(len(text))
+	if err != nil {
+		return
+	}
+	l.Header.Kind = channel.Control
+	copy(l.Payload, text)
+	_ = l.Send(p.ctx)
+}
+
+func (p *fakeProcess) run() int {
+	for _, step := range []struct{ phase, event string }{
+		{"hello", channel.EventHello}, {"load", channel.EventLoaded},
+	} {
+		if p.script.raise == step.phase {
+			return p.raise(step.phase)
+		}
+		if code, ends := p.at(step.phase); ends {
+			return code
+		}
+		p.say(channel.Status{Event: step.event})
+	}
+	result := make(chan int, 1)
+	exit := make(chan struct{})
+	go p.obey(result, exit)
+	select {
+	case code := <-result:
+		return code
+	case <-exit:
+	case <-p.term:
+		if p.working.Load() {
+			p.once.Do(func() { close(p.stop) })
+			select {
+			case code := <-result:
+				return code
+			case <-exit:
+			case <-p.ctx.Done():
+				return 137
+			}
+		}
+		return 0
+	case <-p.ctx.Done():
+		return 137
+	}
+	if p.script.deaf {
+		<-p.ctx.Done()
+		return 137
+	}
+	p.say(channel.Status{Event: channel.EventBye, CPU: 1.5, MemoryPeak: 64 << 20})
+	return p.exitCode()
+}
+
+func (p *fakeProcess) exitCode() int {
+	switch {
+	case p.script.die == "exit":
+		return p.script.exit
+	case p.raised.Load():
+		return 1
+	}
+	return 0
+}
+
+func (p *fakeProcess) raise(phase string) int {
+	p.raised.Store(true)
+	p.say(channel.Status{Event: channel.EventError, Phase: phase, Message: "ValueError: no", Traceback: "Traceback…"})
+	p.say(channel.Status{Event: channel.EventClosed})
+	p.say(channel.Status{Event: channel.EventBye})
+	return 1
+}
+
+// obey follows the commands until exit, or says how the process ends.
+func (p *fakeProcess) obey(result chan<- int, exit chan<- struct{}) {
+	for {
+		sample, err := p.control.Receive(p.ctx)
+		if err != nil {
+			return
+		}
+		var c channel.Command
+		_ = json.Unmarshal(sample.Payload, &c)
+		_ = sample.Release()
+		switch c.Command {
+		case channel.CommandOpen:
+			if p.ports, err = node.Open(p.engine.transport, p.script.node, c.Session); err != nil {
+				result <- 3
+				return
+			}
+			if code, ends := p.at("open"); ends {
+				result <- code
+				return
+			}
+			p.say(channel.Status{Event: channel.EventReady, Session: c.Session})
+		case channel.CommandStart:
+			p.working.Store(true)
+			go p.work(c.Session, result)
+		case channel.CommandStop:
+			p.once.Do(func() { close(p.stop) })
+		case channel.CommandExit:
+			close(exit)
+			return
+		}
+	}
+}
+
+func (p *fakeProcess) work(session string, result chan<- int) {
+	ctx, cancel := context.WithCancel(p.ctx)
+	defer cancel()
+	if len(p.script.node.Inputs) == 0 {
+		go func() {
+			select {
+			case <-p.stop:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	if code, ends := p.at("process"); ends {
+		gone, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = p.ports.Close(gone, true)
+		result <- code
+		return
+	}
+	p.ports.Begin()
+	err := p.script.body(ctx, p.ports)
+	if p.script.raise == "process" {
+		err = errors.New("no")
+	}
+	if err != nil && ctx.Err() == nil {
+		_ = p.ports.Close(p.ctx, true)
+		result <- p.raise("process")
+		return
+	}
+	_ = p.ports.Close(p.ctx, false)
+	p.say(channel.Status{Event: channel.EventClosed, Session: session, Unread: p.ports.Unread()})
+}
