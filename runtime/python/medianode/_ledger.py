@@ -90,7 +90,13 @@ class Ledger:
             if size < ledger_size(readers):
                 need = ledger_size(readers)
                 raise ChannelError(f"channel {channel}: ledger of {size} bytes: {readers} readers need {need}")
-            self._map = mmap.mmap(self.fd, ledger_size(readers))
+            # A mapping keeps its open file, and so would a forked child's keep
+            # the locks: the locks get an open file that is not mapped.
+            mapped = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                self._map = mmap.mmap(mapped, ledger_size(readers))
+            finally:
+                os.close(mapped)
             self.words = memoryview(self._map).cast("Q")
             if self.words[W_MAGIC] != MAGIC:
                 raise ChannelError(f"channel {channel}: ledger magic {self.words[W_MAGIC]:#x}: made by another version")

@@ -38,7 +38,7 @@ class NodeFailure(Exception):
         sequence: Optional[int] = None,
     ) -> None:
         super().__init__(message)
-        self.phase, self.message, self.trace = phase, shorten(message, 4096), shorten(trace, 32768)
+        self.phase, self.message, self.trace = phase, shorten(message, 4096), shorten(trace, 12000)
         self.port, self.sequence = port, sequence
 
 

@@ -82,6 +82,7 @@ class FakeRuntime:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            errors="replace",
             env=merged,
             cwd=cwd,
         )

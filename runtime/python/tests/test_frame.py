@@ -73,7 +73,7 @@ def test_video_errors() -> None:
         Frame.from_video(np.zeros((0, 4, 3), np.uint8))
 
 
-@pytest.mark.parametrize("dtype", "i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8 c8 c16 b1".split())
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16", "b1"])
 def test_tensor(dtype: str) -> None:
     array = (RNG.random((2, 3)) * 100).astype(dtype)
     frame = Frame.from_tensor(array)

@@ -223,7 +223,10 @@ ERRORS = {
         "def process(self, frame): return Frame.from_bytes(bytes(70000))",
         "process", "output output: frame of 70000 bytes, max_frame of the output is 65536: raise max_frame",
     ),
-    "keeps": ("kept = []\n    def process(self, frame): self.kept.append(frame)", "process", "hold of the connection is 1"),
+    "keeps": (
+        "kept = []\n    def process(self, frame): self.kept.append(frame)",
+        "process", "hold of the connection is 1",
+    ),
     "close": ("def process(self, frame): pass\n    def close(self): raise KeyError('k')", "close", "KeyError: 'k'"),
     "network": (
         "def process(self, frame):\n        import socket; socket.getaddrinfo('nowhere.invalid', 1)",
