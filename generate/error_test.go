@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -121,6 +122,38 @@ func TestLinksInsideTheProject(t *testing.T) {
 		}
 	}
 	t.Error("the link was not copied as its file")
+}
+
+// TestLinksOnDisk is the same with a real directory, opened as the CLI does.
+func TestLinksOnDisk(t *testing.T) {
+	outside, inside := t.TempDir(), t.TempDir()
+	if err := os.CopyFS(inside, fstest.MapFS{"src/m.py": {}, "shared/s.py": {}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(outside, "secret"), []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(inside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := os.Symlink("../shared/s.py", filepath.Join(inside, "src", "s.py")); err != nil {
+		t.Fatal(err)
+	}
+	must(t, one(""), attached(), root.FS())
+	for _, target := range []string{filepath.Join(outside, "secret"), "../../" + filepath.Base(outside) + "/secret"} {
+		name := filepath.Join(inside, "src", "x")
+		if err := os.Symlink(target, name); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := resolve(t, one(""), attached(), root.FS()); err == nil || !strings.Contains(err.Error(), "leads out of the project") {
+			t.Errorf("%s: %v", target, err)
+		}
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestRuntimeServiceName(t *testing.T) {

@@ -153,6 +153,12 @@ func TestBuild(t *testing.T) {
 		}
 		t.Logf("%v", time.Since(began))
 	})
+	t.Run("certificates and proxy are in no cache key", func(t *testing.T) {
+		again, err := image.BuildAll(t.Context(), image.BuildKit{Engine: c}, list, 0)
+		if err != nil || !slices.Equal(again, ids) {
+			t.Errorf("got %v, %v, want %v", again, err, ids)
+		}
+	})
 	t.Run("no trace", func(t *testing.T) { noTrace(t, c, list) })
 }
 
