@@ -37,7 +37,7 @@ type Host struct {
 	UID, GID int     // of the caller; containers of root and of the portable form run as 1000:1000
 	CPUs     float64 // of the engine
 	Memory   int64   // of the engine, bytes
-	Arch     string  // of the engine, as Go names it: amd64; empty: whatever the engine has
+	Arch     string  // of the engine, as Go or Linux names it: amd64, x86_64; empty: whatever the engine has
 	Form     Form
 	// Dir is where shared memory lies in the attached form:
 	// /dev/shm/medianode-<uid>/<project>.

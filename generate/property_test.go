@@ -70,6 +70,11 @@ func TestWhatChangesAnImage(t *testing.T) {
 	if seen[must(t, one(""), arm, code()).Images[0].Key] != "" {
 		t.Error("platforms share a key")
 	}
+	linux := attached()
+	linux.Arch = "x86_64"
+	if must(t, one(""), linux, code()).Images[0].Key != base {
+		t.Error("one platform has two keys")
+	}
 }
 
 func TestWhatChangesAnImageByItsFiles(t *testing.T) {

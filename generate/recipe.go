@@ -50,7 +50,13 @@ func (r *resolver) image(at string, n *pipeline.Node) (Image, bool) {
 		return Image{}, false
 	}
 	img := Image{Node: n.ID.V, Base: baseImage(d), Context: []File{{scriptFile, 0o644, buildScript}}}
-	if r.host.Arch != "" {
+	switch r.host.Arch {
+	case "":
+	case "x86_64":
+		img.Platform = "linux/amd64"
+	case "aarch64":
+		img.Platform = "linux/arm64"
+	default:
 		img.Platform = "linux/" + r.host.Arch
 	}
 	if len(d.SystemDependencies)+len(d.BuildDependencies) > 0 {
