@@ -55,10 +55,13 @@ demo: toolchain engine base-images install ## run examples/captions
 
 # Each part runs even when one before it failed. Go's is last: it is the largest.
 test: toolchain engine base-images install $(VENV)/complete ## set everything up, then every test
+	bin/docker-medianode build -f runtime/testdata/echo/pipeline.yaml --progress quiet
 	@failed=0; \
+	export MEDIANODE_TEST_PYTHON=$(VENV)/bin/python; \
+	export MEDIANODE_TEST_SDK_IMAGE=$$(bin/docker-medianode plan -f runtime/testdata/echo/pipeline.yaml | awk '/^medianode\/echo/ {print $$1}'); \
 	cargo test --locked --manifest-path $(SHIM)/Cargo.toml || failed=1; \
 	PYTHONPATH=runtime/python $(VENV)/bin/pytest runtime/python || failed=1; \
-	MEDIANODE_TEST_PYTHON=$(VENV)/bin/python PYTHONPATH=$(CURDIR)/runtime/python $(GOTEST) -race ./... || failed=1; \
+	PYTHONPATH=$(CURDIR)/runtime/python $(GOTEST) -race ./... || failed=1; \
 	exit $$failed
 
 lint: toolchain shim $(LINTER) $(VENV)/complete ## every linter, and that other systems compile

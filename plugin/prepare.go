@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"slices"
 	"time"
 
@@ -37,6 +38,9 @@ func (e *env) resolve(s *source, host generate.Host) (*prepared, error) {
 	state, err := stateDir(project)
 	if err != nil {
 		return nil, err
+	}
+	if host.Arch == "" { // no engine was asked: mostly it is on this machine
+		host.Arch = goruntime.GOARCH
 	}
 	if host.Form == generate.Attached {
 		id := user()
@@ -100,7 +104,7 @@ func (e *env) host(ctx context.Context) (generate.Host, error) {
 		return generate.Host{}, fmt.Errorf("no Docker engine answers: %w", err)
 	}
 	return generate.Host{
-		CPUs: float64(info.Info.NCPU), Memory: info.Info.MemTotal, Form: generate.Attached,
+		CPUs: float64(info.Info.NCPU), Memory: info.Info.MemTotal, Arch: info.Info.Architecture, Form: generate.Attached,
 	}, nil
 }
 
