@@ -50,6 +50,7 @@ class Runner:
         self._caller = Caller()
         self._sessions: dict[str, Session] = {}
         self._prototype: Optional[Node] = None
+        self._pending: list[tuple[str, str]] = []  # commands
         self._acting: Optional[str] = None  # the session at work
         self._exit = False
         self._orphaned = False
@@ -105,20 +106,40 @@ class Runner:
                 if session.closed:
                     self._closed(session)
             self._look()
-            if (self._term or self._orphaned) and not self._sessions:
-                return
+            if self._term or self._orphaned:
+                for session in self._sessions.values():
+                    session.stop()
+                if not self._sessions:
+                    return
             idle = 0 if busy else idle + 1
             if idle > SPINS:
                 self._caller.idle(self._wait)
 
     def _commands(self) -> bool:
+        self._hear()
+        if not self._pending:
+            return False
+        self._obey(*self._pending.pop(0))
+        return True
+
+    def _hear(self) -> None:
+        """Take a command. What only sets a mark is done at once, the rest between the node's calls."""
         got = self._control.take()
         if got is None:
-            return False
+            return
         command = json.loads(ctypes.string_at(got.address, got.length))
         del got
-        self._obey(command.get("command", ""), command.get("session") or "main")
-        return True
+        what, name = command.get("command", ""), command.get("session") or "main"
+        if what == "stop" and name in self._sessions:
+            self._sessions[name].stop()
+        else:
+            self._pending.append((what, name))
+
+    def _stopping(self) -> bool:
+        """Say, while the node's code waits, whether it is to end."""
+        self._hear()
+        self._notice(time.monotonic())
+        return self._term or self._orphaned
 
     def _obey(self, command: str, name: str) -> None:
         session = self._sessions.get(name)
@@ -130,14 +151,12 @@ class Runner:
             self._waiter_closed()
             self._sessions[name] = session = Session(
                 name, self._prototype, self._config, self._transport, self._caller,
-                self._patience, lambda: self._term or self._orphaned,
+                self._look, self._stopping,
             )  # fmt: skip
             session.open()
             self._tell("ready", name)
         elif command == "start" and session is not None:
             session.start()
-        elif command == "stop" and session is not None:
-            session.stop()
         elif command == "exit":
             self._exit = True
 
@@ -181,7 +200,7 @@ class Runner:
         try:
             rss = usage.ru_maxrss * 1024
             self._tell("bye", cpu_s=round(cpu, 6), memory_peak=_memory_peak(), rss_peak=rss)
-            self._status.drain(self._patience)
+            self._status.drain(self._look)
         except Abandoned:
             pass
 
@@ -203,7 +222,7 @@ class Runner:
         while len(payload) > self._status.spec.max_frame:
             limit //= 2
             payload = _encode({k: shorten(v, limit) if isinstance(v, str) else v for k, v in status.items()})
-        self._status.send(new_header(CONTROL), memoryview(payload), self._patience)
+        self._status.send(new_header(CONTROL), memoryview(payload), self._look)
 
     # -- waiting --------------------------------------------------------------
 
@@ -232,21 +251,21 @@ class Runner:
             self._waiter = None
 
     def _look(self) -> None:
-        """Look, now and then, for a signal and whether the runtime lives."""
+        """Look, now and then, for a signal and whether the runtime lives; raise when time is up."""
         now = time.monotonic()
         if now - self._looked < LOOK_EVERY:
             return
         self._looked = now
+        self._notice(now)
+        if self._deadline is not None and now > self._deadline:
+            raise Abandoned
+
+    def _notice(self, now: float) -> None:
         if not self._orphaned and self._control.writer_gone():
             self._orphaned = True
             self._deadline = min(self._deadline or float("inf"), now + ORPHAN_GRACE)
         if self._term and self._deadline is None:
             self._deadline = now + TERM_GRACE
-        if self._deadline is not None and now > self._deadline:
-            raise Abandoned
-
-    def _patience(self) -> None:
-        self._look()
 
     def _on_signal(self, number: int, frame: object) -> None:
         self._term = True

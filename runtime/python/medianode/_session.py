@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Callable, Optional
 
 from ._config import NodeConfig
 from ._errors import Abandoned
@@ -27,7 +27,7 @@ class Session:
         transport: Transport,
         caller: Caller,
         patience: Check,
-        stopping: Any,
+        stopping: Callable[[], bool],
     ) -> None:
         self.name = name
         self.closed = False
@@ -63,7 +63,7 @@ class Session:
         self._stop = True
 
     def _stopped(self) -> bool:
-        return self._stop or bool(self._stopping())
+        return self._stopping() or self._stop
 
     def step(self) -> bool:
         """Do what there is to do; False if there is nothing."""
@@ -103,12 +103,12 @@ class Session:
             )
 
     def _produce(self) -> bool:
-        if not self._started and not self._stopped():
-            return False
-        if self._stopped():
+        if self._stop:
             self._stop_producing()
             self.finish()
             return True
+        if not self._started:
+            return False
         try:
             if self._produced is None:
                 self._produced = self._caller.frames(self._node.produce(), "produce", self._stopped)

@@ -241,8 +241,8 @@ def test_ledger_of_another_version(runtime: FakeRuntime) -> None:
     path.write_bytes(b"\1" + path.read_bytes()[1:])
     with pytest.raises(ChannelError, match="made by another version"):
         Ledger(spec.name, 1)
+    path.write_bytes(path.read_bytes()[:1280])
     with pytest.raises(ChannelError, match="2 readers"):
-        path.write_bytes(path.read_bytes()[:1280])
         Ledger(spec.name, 2)
     with pytest.raises(ChannelError, match="No such file"):
         Ledger("absent" + spec.name, 1)

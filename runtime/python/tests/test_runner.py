@@ -335,6 +335,7 @@ def test_long_messages_fit(runtime: FakeRuntime, tmp_path: Path) -> None:
     assert len(error["traceback"]) > 1000
     assert collect(pipe.reader, pipe.node)[1].flags & FAILED
     pipe.node.expect("closed")
+    pipe.node.expect("bye")
     _, _, err = pipe.node.wait()
     assert len(err) < 100_000
 
@@ -410,6 +411,7 @@ def test_stop(runtime: FakeRuntime, tmp_path: Path, name: str, how: str) -> None
     node = NodeProcess(runtime, "user:" + name, write(tmp_path, NODES), outputs=[leaving(out)])
     node.start()
     assert payload(reader.receive(until(5, node))) == b"0"
+    time.sleep(0.1)
     began = time.monotonic()
     if how == "stop":
         node.tell("stop")
