@@ -34,6 +34,9 @@ func Command(cli command.Cli, version string) *cobra.Command {
 		SilenceErrors:    true,
 		TraverseChildren: true,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			if err := e.checkProject(); err != nil {
+				return err
+			}
 			return plugin.PersistentPreRunE(cmd, args)
 		},
 		Args: cobra.ArbitraryArgs,

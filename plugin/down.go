@@ -19,7 +19,7 @@ func downCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			engine, err := runtime.NewEngine(e.cli, nil)
+			engine, err := e.engine(cmd.Context())
 			if err != nil {
 				return err
 			}

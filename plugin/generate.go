@@ -44,7 +44,7 @@ same pipeline gives the same bytes. Needs no engine.`,
 					return err
 				}
 			}
-			_, err = fmt.Fprintf(e.cli.Err(), "%d files in %s\n", len(files), out)
+			_, err = fmt.Fprintf(e.cli.Err(), "%s in %s\n", count(len(files), "file"), out)
 			return err
 		},
 	}

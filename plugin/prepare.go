@@ -1,12 +1,14 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -101,11 +103,33 @@ func (e *env) attached(ctx context.Context, p *prepared, engine runtime.Engine) 
 func (e *env) host(ctx context.Context) (generate.Host, error) {
 	info, err := e.cli.Client().Info(ctx, client.InfoOptions{})
 	if err != nil {
-		return generate.Host{}, fmt.Errorf("no Docker engine answers: %w", err)
+		return generate.Host{}, e.unanswered(err)
 	}
 	return generate.Host{
 		CPUs: float64(info.Info.NCPU), Memory: info.Info.MemTotal, Arch: info.Info.Architecture, Form: generate.Attached,
 	}, nil
+}
+
+// engine is an engine that answers.
+func (e *env) engine(ctx context.Context) (runtime.Engine, error) {
+	if _, err := e.cli.Client().Ping(ctx, client.PingOptions{}); err != nil {
+		return nil, e.unanswered(err)
+	}
+	return runtime.NewEngine(e.cli, nil)
+}
+
+// unanswered says in one line where no engine answers, and why.
+func (e *env) unanswered(err error) error {
+	text := strings.TrimSpace(err.Error())
+	if client.IsErrConnectionFailed(err) {
+		// The client's own text guesses; the reason is at its end.
+		_, why, _ := strings.Cut(text, "running: ")
+		if _, after, ok := strings.Cut(text, "running?: "); ok {
+			why = after
+		}
+		text = cmp.Or(why, text)
+	}
+	return fmt.Errorf("no Docker engine answers at %s: %s", e.cli.Client().DaemonHost(), strings.ReplaceAll(text, "\n", " "))
 }
 
 // hostOrNone is host where an engine answers, else a machine of which nothing

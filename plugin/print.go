@@ -81,3 +81,11 @@ func details(b *strings.Builder, traceback string, log []string) {
 		b.WriteString("\n    " + line)
 	}
 }
+
+// count is a number of things.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}

@@ -25,7 +25,7 @@ func psCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			engine, err := runtime.NewEngine(e.cli, nil)
+			engine, err := e.engine(cmd.Context())
 			if err != nil {
 				return err
 			}

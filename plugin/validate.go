@@ -24,7 +24,7 @@ func validateCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(e.cli.Err(), "%s: %d nodes, %d connections, no mistake\n", s.path, len(p.plan.Nodes), len(s.spec.Connections))
+			_, err = fmt.Fprintf(e.cli.Err(), "%s: %s, %s, no mistake\n", s.path, count(len(p.plan.Nodes), "node"), count(len(s.spec.Connections), "connection"))
 			return err
 		},
 	}

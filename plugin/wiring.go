@@ -39,9 +39,12 @@ type source struct {
 // parse reads the pipeline file. Mistakes come back as one error that shows
 // them all; warnings go to stderr.
 func (e *env) parse() (*source, error) {
-	path, err := e.find()
+	path, others, err := e.find()
 	if err != nil {
 		return nil, exit(exitFailed, err.Error())
+	}
+	for _, other := range others {
+		fmt.Fprintf(e.cli.Err(), "warning: %s is here too and is not read; name one with -f\n", other)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -62,18 +65,23 @@ func (e *env) parse() (*source, error) {
 	return s, nil
 }
 
-func (e *env) find() (string, error) {
+// find gives the pipeline file, and other default files that are beside it.
+func (e *env) find() (path string, others []string, err error) {
 	if e.file != "" {
-		return e.file, nil
+		return e.file, nil, nil
 	}
+	var found []string
 	for _, name := range defaultFiles {
 		if _, err := os.Stat(name); err == nil {
-			return name, nil
+			found = append(found, name)
 		} else if !errors.Is(err, fs.ErrNotExist) {
-			return "", err
+			return "", nil, err
 		}
 	}
-	return "", fmt.Errorf("no pipeline file here: looked for %s; name one with -f", strings.Join(defaultFiles[:], ", "))
+	if len(found) > 0 {
+		return found[0], found[1:], nil
+	}
+	return "", nil, fmt.Errorf("no pipeline file here: looked for %s; name one with -f", strings.Join(defaultFiles[:], ", "))
 }
 
 // name is the project's name: -p, else metadata.name, else the directory's,
@@ -90,10 +98,21 @@ func (e *env) name(s *source) (string, error) {
 	if name == "" {
 		return "", exit(exitUsage, fmt.Sprintf("project name %q has no letter or digit: give one with -p", wanted))
 	}
-	if e.project != "" && name != e.project {
-		return "", exit(exitUsage, fmt.Sprintf("project name %q: want lower-case letters, digits, - and _, and a letter or digit first, as in %q", e.project, name))
-	}
 	return name, nil
+}
+
+// checkProject refuses a -p that is not as compose wants it: directories are
+// made and removed by this name.
+func (e *env) checkProject() error {
+	name := loader.NormalizeProjectName(e.project)
+	if name == e.project {
+		return nil
+	}
+	text := fmt.Sprintf("project name %q: want lower-case letters, digits, - and _, and a letter or digit first", e.project)
+	if name != "" {
+		text += fmt.Sprintf(", as in %q", name)
+	}
+	return exit(exitUsage, text)
 }
 
 // named is the project of the verbs that work without the pipeline file: -p,
@@ -101,6 +120,11 @@ func (e *env) name(s *source) (string, error) {
 func (e *env) named() (string, error) {
 	if e.project != "" {
 		return e.project, nil
+	}
+	if e.file == "" {
+		if _, _, err := e.find(); err != nil {
+			return "", exit(exitFailed, err.Error()+", or the project with -p")
+		}
 	}
 	s, err := e.parse()
 	if err != nil {

@@ -1,0 +1,114 @@
+"""The nodes of the engine's tests."""
+
+import json
+import os
+import sys
+import time
+
+from medianode import Frame, Node
+
+
+class Endless(Node):
+    """Numbers, until it is stopped."""
+
+    def produce(self):
+        number = 0
+        while True:
+            yield Frame.from_text(str(number))
+            number += 1
+            time.sleep(0.005)
+
+
+class Few(Node):
+    """Numbers, as many as asked for."""
+
+    def produce(self):
+        for number in range(self.params.get("frames", 5)):
+            yield Frame.from_text(str(number))
+
+
+class Echo(Node):
+    def process(self, frame):
+        print("echo", frame.text)
+        return frame
+
+
+class Raise(Node):
+    """Fails at a frame."""
+
+    def process(self, frame):
+        if frame.text == self.params.get("at", "3"):
+            raise ValueError(f"no {frame.text} here")
+        return frame
+
+
+class Exit(Node):
+    """Ends its process without a word to the runtime."""
+
+    def process(self, frame):
+        if frame.text == "3":
+            print("leaving", flush=True)
+            sys.exit(3)
+        return frame
+
+
+class Crash(Node):
+    def process(self, frame):
+        if frame.text == "3":
+            print("aborting", flush=True)
+            os.abort()
+        return frame
+
+
+class Hungry(Node):
+    """Takes memory until there is none."""
+
+    def process(self, frame):
+        print("eating", flush=True)
+        memory = []
+        while True:
+            memory.append(bytearray(b"x" * (16 << 20)))
+
+
+class LoadRaises(Node):
+    def load(self):
+        raise RuntimeError("the model is damaged")
+
+    def process(self, frame):
+        return frame
+
+
+class SlowLoad(Node):
+    def load(self):
+        print("loading", flush=True)
+        time.sleep(60)
+
+    def process(self, frame):
+        return frame
+
+
+class Stuck(Node):
+    """Never comes back from its first frame."""
+
+    def process(self, frame):
+        print("stuck", flush=True)
+        time.sleep(600)
+
+
+class Environment(Node):
+    """Tells the values of variables, and who owns the mounts."""
+
+    def produce(self):
+        yield Frame.from_json({name: os.environ.get(name) for name in self.params["names"]})
+
+
+class Mounts(Node):
+    """Tells owner and mode of the mounted directories."""
+
+    def produce(self):
+        found = {}
+        for path in ("/dev/shm", "/tmp/iceoryx2"):
+            s = os.stat(path)
+            found[path] = [s.st_uid, s.st_gid, oct(s.st_mode & 0o7777)]
+        found["me"] = [os.getuid(), os.getgid()]
+        yield Frame.from_json(json.loads(json.dumps(found)))

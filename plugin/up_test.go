@@ -1,0 +1,402 @@
+package plugin_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/medianode/docker-medianode/runtime"
+)
+
+func TestUpReport(t *testing.T) {
+	s := newStage(t, "report", chain("Few", "Echo"))
+	r := s.up("--format", "json")
+	r.is(t, 0)
+	var report runtime.Report
+	d := json.NewDecoder(strings.NewReader(r.stdout))
+	if err := d.Decode(&report); err != nil || d.More() {
+		t.Fatalf("stdout is not one report: %v: %s", err, r)
+	}
+	if report.Project != s.project || report.State != "ended" || len(report.Nodes) != 3 || len(report.Connections) != 2 || report.Connections[1].Frames != 5 {
+		t.Errorf("report: %+v", report)
+	}
+	echoes := 0
+	for line := range strings.Lines(r.stderr) {
+		var l runtime.LogLine
+		if json.Unmarshal([]byte(line), &l) == nil && l.Node == "mid" && strings.HasPrefix(l.Text, "echo ") {
+			echoes++
+		}
+	}
+	if echoes != 5 {
+		t.Errorf("%d log lines in JSON, want 5: %s", echoes, r)
+	}
+	if s.counted("out.txt") != 5 {
+		t.Errorf("out.txt: %s", s.read("out.txt"))
+	}
+	if _, err := os.Stat(filepath.Join(s.state, "medianode", s.project, "report.json")); err != nil {
+		t.Error(err)
+	}
+}
+
+// The first Ctrl-C ends a run well, however it arrives.
+func TestInterrupt(t *testing.T) {
+	tests := map[string]struct {
+		terminal bool
+		command  []string
+		stop     func(*process)
+	}{
+		"terminal":        {true, []string{"docker", "medianode"}, (*process).press},
+		"terminal-plugin": {true, []string{"docker-medianode"}, (*process).press},
+		"cli":             {false, []string{"docker", "medianode"}, (*process).interrupt},
+		"plugin":          {false, []string{"docker-medianode"}, (*process).interrupt},
+		"term":            {false, []string{"docker-medianode"}, func(p *process) { p.signal(syscall.SIGTERM) }},
+		"cli-term":        {false, []string{"docker", "medianode"}, func(p *process) { p.signal(syscall.SIGTERM) }},
+		"hangup":          {false, []string{"docker-medianode"}, func(p *process) { p.signal(syscall.SIGHUP) }},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, "int-"+name, single("Endless"))
+			start := s.start
+			if test.terminal {
+				start = s.startTerminal
+			}
+			p := start(test.command[0], append(test.command[1:], "up")...)
+			p.flows(s, "out.txt")
+			began := time.Now()
+			test.stop(p)
+			p.end(stopLimit).is(t, 130, "stopping: what is in flight is handled first")
+			took := time.Since(began)
+			t.Logf("ended %s after the signal, %d frames", took.Round(time.Millisecond), s.counted("out.txt"))
+			if took > 15*time.Second {
+				t.Errorf("took %s", took)
+			}
+			if s.has("out.txt.partial") {
+				t.Error("out.txt.partial is left")
+			}
+		})
+	}
+}
+
+// The second Ctrl-C does not wait for a node that does not come back.
+func TestInterruptTwice(t *testing.T) {
+	s := newStage(t, "twice", chain("Endless", "Stuck"))
+	p := s.startTerminal("docker", "medianode", "up")
+	p.says("stuck")
+	p.press()
+	p.says("Ctrl-C again to end at once")
+	began := time.Now()
+	p.press()
+	p.end(stopLimit).is(t, 130, "killing")
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the second Ctrl-C took %s", took)
+	}
+	if s.has("out.txt") {
+		t.Error("out.txt has the name of a complete file")
+	}
+}
+
+// A node that does not come back is killed when the grace is over, and named.
+func TestStuckNode(t *testing.T) {
+	s := newStage(t, "stuck", chain("Endless", "Stuck"))
+	p := s.start("docker-medianode", "up")
+	p.says("stuck")
+	p.interrupt()
+	r := p.end(stopLimit)
+	r.is(t, 130, "mid", "stop grace")
+}
+
+func TestInterruptBuild(t *testing.T) {
+	s := newStage(t, "intbuild", strings.Replace(single("Endless"), "source: ./nodes",
+		// Requirements that no layer has been made for.
+		`source: ./nodes, python_packages: ["numpy==2.3.5; platform_release != '`+project("build")+`'", pillow]`, 1))
+	p := s.start("docker", "medianode", "up", "--progress", "plain")
+	p.says("pip")
+	began := time.Now()
+	p.interrupt()
+	r := p.end(stopLimit)
+	r.is(t, 130, "interrupted")
+	t.Logf("ended %s after the signal: %s", time.Since(began).Round(time.Millisecond), r.stderr[max(0, len(r.stderr)-200):])
+}
+
+func TestInterruptStart(t *testing.T) {
+	s := newStage(t, "intstart", chain("Endless", "SlowLoad"))
+	p := s.start("docker", "medianode", "up")
+	p.says("loading")
+	began := time.Now()
+	p.interrupt()
+	p.end(stopLimit).is(t, 130, "interrupted")
+	t.Logf("ended %s after the signal", time.Since(began).Round(time.Millisecond))
+}
+
+func TestNodeFails(t *testing.T) {
+	tests := map[string]struct {
+		node string
+		said []string
+	}{
+		"raise":  {"Raise", []string{"node mid: process: ", "no 3 here", "frame 3 of ", "Traceback", "app.py", "in process"}},
+		"load":   {"LoadRaises", []string{"node mid: load: ", "the model is damaged", "Traceback", "app.py", "in load"}},
+		"class":  {"NoSuchClass", []string{"node mid: import: ", "NoSuchClass", "nodes/app.py"}},
+		"exit":   {"Exit", []string{"node mid: ", "exit code 3", "leaving"}},
+		"crash":  {"Crash", []string{"node mid: ", "SIGABRT", "aborting"}},
+		"memory": {"Hungry", []string{"node mid: ", "memory limit of 128 MiB", "memory_mb", "eating"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, "fail-"+name, chain("Endless", test.node))
+			r := s.up()
+			r.is(t, 1, append(test.said, "pipeline.yaml:8:9: ")...)
+			t.Logf("%s", r)
+			if s.has("out.txt") {
+				t.Error("out.txt has the name of a complete file")
+			}
+			if name == "raise" && s.counted("out.txt.partial") != 3 {
+				t.Errorf("what was in flight was not drained: %s", s.read("out.txt.partial"))
+			}
+		})
+	}
+}
+
+func TestImportFails(t *testing.T) {
+	s := newStage(t, "fail-import", single("Few"))
+	s.write("nodes/app.py", "import no_such_module\n")
+	r := s.up()
+	r.is(t, 1, "pipeline.yaml:4:9: ", "node src: import: ", "no_such_module", "Traceback")
+	t.Logf("%s", r)
+}
+
+func TestKilledNode(t *testing.T) {
+	s := newStage(t, "fail-kill", chain("Endless", "Echo"))
+	p := s.start("docker-medianode", "up")
+	p.flows(s, "out.txt")
+	docker(t, "kill", s.project+"-mid-1")
+	r := p.end(stopLimit)
+	r.is(t, 1, "pipeline.yaml:8:9: ", "node mid: killed by SIGKILL", "exit code 137")
+	if strings.Contains(r.stderr, "memory limit") {
+		t.Errorf("a kill is not for memory: %s", r)
+	}
+}
+
+func TestStartTimeout(t *testing.T) {
+	s := newStage(t, "fail-slow", strings.Replace(chain("Few", "SlowLoad"), "app:SlowLoad\n", "app:SlowLoad\n    start_timeout_ms: 3000\n", 1))
+	r := s.up()
+	r.is(t, 1, "pipeline.yaml:8:9: ", "node mid: load: ", "3s", "start_timeout_ms", "loading")
+	t.Logf("%s", r)
+}
+
+// After the death of the command containers end by themselves; the next up and
+// down find what is left.
+func TestCommandKilled(t *testing.T) {
+	for _, next := range []string{"up", "down"} {
+		t.Run(next, func(t *testing.T) {
+			s := newStage(t, "kill9-"+next, chain("Endless", "Echo"))
+			p := s.start("docker-medianode", "up")
+			p.flows(s, "out.txt")
+			p.signal(syscall.SIGKILL)
+			p.end(stopLimit)
+			began := time.Now()
+			filter := "label=com.docker.compose.project=" + s.project
+			if !eventually(10*time.Second, func() bool { return docker(t, "ps", "-q", "--filter", filter) == "" }) {
+				t.Errorf("containers still run: %s", docker(t, "ps", "-a", "--filter", filter))
+			}
+			t.Logf("containers ended after %s", time.Since(began).Round(time.Millisecond))
+			if next == "down" {
+				s.medianode("down", "-p", s.project).is(t, 0)
+				return
+			}
+			s.write("pipeline.yaml", strings.Replace(s.read("pipeline.yaml"), "app:Endless", "app:Few", 1))
+			s.up().is(t, 0)
+			if s.counted("out.txt") != 5 {
+				t.Errorf("out.txt: %s", s.read("out.txt"))
+			}
+		})
+	}
+}
+
+// While a project runs, everybody can look at it, and another up of it is told.
+func TestWhileRunning(t *testing.T) {
+	s := newStage(t, "running", chain("Endless", "Echo"))
+	p := s.start("docker-medianode", "up")
+	p.flows(s, "out.txt")
+
+	elsewhere := newStage(t, "running", chain("Few", "Echo")) // the same project
+	t.Run("ps", func(t *testing.T) {
+		r := elsewhere.medianode("ps", "-p", s.project)
+		r.is(t, 0)
+		if !strings.Contains(r.stdout, "src") || !strings.Contains(r.stdout, "running") {
+			t.Errorf("%s", r)
+		}
+		r = elsewhere.medianode("ps", "-p", s.project, "--format", "json")
+		var list []runtime.Container
+		if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || len(list) != 2 || list[1].Service != "src" || list[1].State != "running" {
+			t.Errorf("%v: %s", err, r)
+		}
+	})
+	t.Run("logs", func(t *testing.T) {
+		r := elsewhere.medianode("logs", "-p", s.project, "--tail", "3")
+		r.is(t, 0)
+		if strings.Count(r.stdout, "mid | echo ") != 3 {
+			t.Errorf("%s", r)
+		}
+		var l runtime.LogLine
+		r = elsewhere.medianode("logs", "-p", s.project, "-n", "1", "--format", "json")
+		if err := json.Unmarshal([]byte(r.stdout), &l); err != nil || l.Node != "mid" {
+			t.Errorf("%v: %s", err, r)
+		}
+	})
+	t.Run("compose", func(t *testing.T) {
+		if got := docker(t, "compose", "ls", "--format", "json"); !strings.Contains(got, s.project) {
+			t.Errorf("compose ls: %s", got)
+		}
+		if got := docker(t, "compose", "-p", s.project, "ps"); !strings.Contains(got, "mid") || !strings.Contains(got, "src") {
+			t.Errorf("compose ps: %s", got)
+		}
+		if got := docker(t, "compose", "-p", s.project, "logs", "--tail", "3", "mid"); !strings.Contains(got, "echo") {
+			t.Errorf("compose logs: %s", got)
+		}
+	})
+	t.Run("again", func(t *testing.T) {
+		compose := filepath.Join(s.state, "medianode", s.project, "compose.yaml")
+		before, err := os.ReadFile(compose)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := s.up()
+		r.is(t, 1, "project "+s.project+" is running already: process ", filepath.Join(s.dir, "pipeline.yaml"), "--project-name")
+		r = elsewhere.up()
+		r.is(t, 1, "project "+s.project+" is running already: process ", filepath.Join(s.dir, "pipeline.yaml"), "--project-name")
+		if after, err := os.ReadFile(compose); err != nil || string(after) != string(before) {
+			t.Errorf("the compose file of the running project has changed: %v", err)
+		}
+	})
+	t.Run("owners", func(t *testing.T) {
+		for _, name := range []string{"", "shm", "iox"} {
+			info, err := os.Stat(filepath.Join(runtime.Directory(uid(), s.project), name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if owner := info.Sys().(*syscall.Stat_t).Uid; int(owner) != uid() || info.Mode().Perm() != 0o700 {
+				t.Errorf("%q: owner %d, mode %s", name, owner, info.Mode())
+			}
+		}
+	})
+	t.Run("down", func(t *testing.T) {
+		if !p.running() {
+			t.Fatalf("was disturbed: %s", p.said())
+		}
+		elsewhere.medianode("down", "-p", s.project).is(t, 0)
+		p.end(stopLimit).is(t, 130)
+		if s.has("out.txt.partial") || s.counted("out.txt") == 0 {
+			t.Error("out.txt is not complete")
+		}
+	})
+}
+
+// A change that is none for the containers: no build, and the same services.
+func TestCommentChangesNothing(t *testing.T) {
+	s := newStage(t, "comment", single("Few"))
+	s.up().is(t, 0)
+	first := s.services()
+	s.write("pipeline.yaml", "# a comment, which moves every line\n"+s.read("pipeline.yaml"))
+	r := s.up()
+	r.is(t, 0)
+	if strings.Contains(r.stderr, "#") || strings.Contains(r.stderr, "build") {
+		t.Errorf("builds: %s", r)
+	}
+	if second := s.services(); second != first {
+		t.Errorf("services were\n%s\nand are\n%s", first, second)
+	}
+}
+
+// services are those of the compose file in the state directory, and whatever
+// else compose looks at.
+func (s *stage) services() string {
+	s.t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.state, "medianode", s.project, "compose.yaml"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var file map[string]any
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		s.t.Fatal(err)
+	}
+	delete(file, "x-medianode")
+	text, err = yaml.Marshal(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if !strings.Contains(string(text), "services:") {
+		s.t.Fatalf("no services: %s", text)
+	}
+	return string(text)
+}
+
+// The mounts of a container are the uid's own, although the image has such
+// directories too.
+func TestMounts(t *testing.T) {
+	s := newStage(t, "mounts", strings.Replace(single("Mounts"), "TextFileSink", "JSONLinesSink", 1))
+	s.up().is(t, 0)
+	var got map[string][]any
+	if err := json.Unmarshal([]byte(s.read("out.txt")), &got); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/dev/shm", "/tmp/iceoryx2"} {
+		if m := got[path]; len(m) != 3 || m[0] != got["me"][0] || m[1] != got["me"][1] || m[2] != "0o700" {
+			t.Errorf("%s: %v, the process is %v", path, m, got["me"])
+		}
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	pipeline := strings.Replace(single("Environment"), "TextFileSink", "JSONLinesSink", 1)
+	pipeline = strings.Replace(pipeline, "outputs:", "params: {names: [PRICE, HOME_OF, BRACES, FROM_ME, SSL_CERT_FILE, HTTPS_PROXY, USER]}\n    outputs:", 1)
+	pipeline = strings.Replace(pipeline, "source: ./nodes", `source: ./nodes, env: {PRICE: "5$ $$6 $7", HOME_OF: $HOME, BRACES: "${HOME:-x}\n'\""}, env_from: [FROM_ME]`, 1)
+	s := newStage(t, "env", pipeline)
+	s.env = append(s.env, "FROM_ME=a $HOME of\tmine", "SSL_CERT_FILE="+os.Getenv("SSL_CERT_FILE"))
+	s.up().is(t, 0)
+	var got map[string]any
+	if err := json.Unmarshal([]byte(s.read("out.txt")), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"PRICE": "5$ $$6 $7", "HOME_OF": "$HOME", "BRACES": "${HOME:-x}\n'\"", "FROM_ME": "a $HOME of\tmine",
+		"SSL_CERT_FILE": nil, "HTTPS_PROXY": nil, "USER": "medianode",
+	}
+	for name, value := range want {
+		if got[name] != value {
+			t.Errorf("%s is %q, want %q", name, got[name], value)
+		}
+	}
+}
+
+func TestEnvironmentMissing(t *testing.T) {
+	s := newStage(t, "noenv", strings.Replace(single("Few"), "source: ./nodes", "source: ./nodes, env_from: [MEDIANODE_NOT_SET]", 1))
+	s.up().is(t, 1, "pipeline.yaml:7:", "MEDIANODE_NOT_SET")
+}
+
+// What the machine does not have is an error at its line, before anything is made.
+func TestTooMuch(t *testing.T) {
+	tests := map[string]struct {
+		limits string
+		said   []string
+	}{
+		"cpus":   {"cpu_cores: 4096", []string{"pipeline.yaml:7:", "4096"}},
+		"memory": {"memory_mb: 100000000", []string{"pipeline.yaml:7:", "memory_mb"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, "much-"+name, strings.Replace(single("Few"), "memory_mb: 128", test.limits, 1))
+			r := s.up()
+			r.is(t, 1, test.said...)
+			t.Logf("%s", r)
+			if _, err := os.Stat(filepath.Join(s.state, "medianode")); err == nil {
+				t.Error("something was made")
+			}
+		})
+	}
+}
