@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// path is one way of a frame to another process and back.
+type path struct {
+	name string
+	how  string // poll or block
+	work []work
+	peer string // what it is compared with
+	open func(ctx context.Context, s *site, data *payload) (link, error)
+}
+
+// paths are all ways. A socket copies in any case, and so does a node of the
+// SDK that returns the frame it got.
+func paths(image string) []path {
+	var all []path
+	for _, how := range []string{"poll", "block"} {
+		all = append(all,
+			path{"Go → Go", how, []work{alone, touched}, "socket Go → Go", func(ctx context.Context, s *site, data *payload) (link, error) {
+				l, err := s.shm(data, how == "poll")
+				if err != nil {
+					return nil, err
+				}
+				return l, s.process(ctx, "shm", s.domain.Root, s.domain.Prefix, s.dir, how)
+			}},
+			path{"Go → Python SDK", how, []work{copied, touched}, "Go → wheel by hand", func(ctx context.Context, s *site, data *payload) (link, error) {
+				l, err := s.shm(data, how == "poll")
+				if err != nil {
+					return nil, err
+				}
+				return l, s.sdk(ctx, image, how)
+			}},
+			path{"Go → wheel by hand", how, []work{alone, copied, touched}, "", func(ctx context.Context, s *site, data *payload) (link, error) {
+				l, err := s.shm(data, how == "poll")
+				if err != nil {
+					return nil, err
+				}
+				return l, s.wheel(ctx, image, l, how)
+			}},
+		)
+	}
+	return append(all,
+		path{"socket Go → Go", "block", []work{copied, touched}, "", func(ctx context.Context, s *site, data *payload) (link, error) {
+			return s.socket(ctx, data, func(path string) error { return s.process(ctx, "socket", path) })
+		}},
+		path{"socket Go → Python", "block", []work{copied, touched}, "", func(ctx context.Context, s *site, data *payload) (link, error) {
+			return s.socket(ctx, data, func(string) error {
+				_, err := s.container(ctx, image, nil, "python", "/app/socket_echo.py", "/socket/s", strconv.Itoa(limit))
+				return err
+			})
+		}},
+	)
+}
+
+// key is a line of the table.
+type key struct {
+	size, path, how string
+	work            work
+}
+
+// trips are the times of a line: half a round trip, by round.
+type trips map[key][][]time.Duration
+
+// hop measures every path in turns, so that what else the machine does falls on
+// all of them.
+func hop(ctx context.Context, w io.Writer, rounds int, short bool) error {
+	image, err := hopImage(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "One hop: half a round trip, %d rounds, every path in each.\n\n", rounds)
+	if err := floors(ctx, w, rounds); err != nil {
+		return err
+	}
+	all, data := trips{}, newPayload(limit)
+	for range rounds {
+		for _, p := range paths(image) {
+			if err := all.measure(ctx, p, data, short); err != nil {
+				return fmt.Errorf("%s, %s: %w", p.name, p.how, err)
+			}
+		}
+	}
+	all.print(w, paths(image))
+	return nil
+}
+
+func (all trips) measure(ctx context.Context, p path, data *payload, short bool) error {
+	s, err := newSite()
+	defer s.close()
+	if err != nil {
+		return err
+	}
+	l, err := p.open(ctx, s, data)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	for _, z := range sizes() {
+		for _, k := range p.work {
+			count := z.trips
+			if short {
+				count = max(10, count/4)
+			}
+			warm := count / 5
+			limited, cancel := context.WithTimeout(ctx, time.Minute)
+			var each []time.Duration
+			for i := range warm + count {
+				began := time.Now()
+				if err := l.trip(limited, z.bytes, k); err != nil {
+					cancel()
+					return fmt.Errorf("%s %s: %w", z.name, k, err)
+				}
+				if i >= warm {
+					each = append(each, time.Since(began)/2)
+				}
+			}
+			cancel()
+			name := key{z.name, p.name, p.how, k}
+			all[name] = append(all[name], each)
+		}
+	}
+	return nil
+}
+
+// medians are those of each round.
+func (all trips) medians(k key) []time.Duration {
+	var m []time.Duration
+	for _, round := range all[k] {
+		m = append(m, median(round))
+	}
+	return m
+}
+
+// ratio is the median of the rounds' ratios, and their range.
+func (all trips) ratio(k key, peer string) string {
+	p := key{k.size, peer, k.how, k.work}
+	if strings.HasPrefix(peer, "socket") {
+		p.how = "block"
+		if k.work == alone {
+			p.work = copied
+		}
+	}
+	mine, theirs := all.medians(k), all.medians(p)
+	if len(mine) == 0 || len(mine) != len(theirs) {
+		return ""
+	}
+	var each []float64
+	for i := range mine {
+		each = append(each, float64(mine[i])/float64(theirs[i]))
+	}
+	return fmt.Sprintf("%.2fx of %s (%.2f-%.2f)", median(each), peer, slices.Min(each), slices.Max(each))
+}
+
+func (all trips) print(w io.Writer, ways []path) {
+	for _, z := range sizes() {
+		t := newTable(z.name, "waits by", "payload", "p50", "p99", "ratio")
+		for _, k := range []work{alone, copied, touched} {
+			for _, p := range ways {
+				name := key{z.name, p.name, p.how, k}
+				if rounds := all[name]; len(rounds) > 0 {
+					t.row(p.name, p.how, k, median(all.medians(name)), quantile(slices.Concat(rounds...), 0.99), all.ratio(name, p.peer))
+				}
+			}
+		}
+		t.print(w)
+	}
+	fmt.Fprint(w, `alone: nobody touches the payload. copied: the other end copies what came into what goes, as a
+socket and a node that returns its frame always do. touched: besides, each sender writes and each
+receiver reads every byte. By poll both ends only look; by block they look for some microseconds
+and then sleep, and the wheel by hand sleeps at once. The SDK runs in a container under its own
+runner, the wheel and the socket in the same image. Ratios are of the rounds' medians.
+
+`)
+}
+
+// hopImage builds the image of bench/hop and returns its name.
+func hopImage(ctx context.Context) (string, error) {
+	dir, err := benchDir("hop")
+	if err != nil {
+		return "", err
+	}
+	if _, err := output(ctx, dir, "docker", "medianode", "build", "--progress", "quiet"); err != nil {
+		return "", err
+	}
+	temp, err := os.MkdirTemp("", "hop")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(temp)
+	if _, err := output(ctx, dir, "docker", "medianode", "generate", "-o", temp); err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile(filepath.Join(temp, "compose.yaml"))
+	if err != nil {
+		return "", err
+	}
+	found := regexp.MustCompile(`(?m)^ +image: (\S+)$`).FindSubmatch(text)
+	if found == nil {
+		return "", fmt.Errorf("no image in %s", temp)
+	}
+	return string(found[1]), nil
+}

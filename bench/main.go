@@ -1,0 +1,102 @@
+// Command bench measures the product beside its floors and its peers, in one
+// run on one machine: figures of other machines or other days say nothing.
+//
+//	go run ./bench hop      one frame from process to process
+//	go run ./bench start    from the prompt to the first frame
+//	go run ./bench soak     1080p30 for ten minutes, without a loss or a leak
+//	go run ./bench all      hop and start
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
+)
+
+func main() {
+	if os.Getenv(envChild) != "" {
+		if err := child(os.Getenv(envChild)); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, w io.Writer, args []string) error {
+	flags := flag.NewFlagSet("bench [hop|start|soak|all]", flag.ContinueOnError)
+	short := flags.Bool("short", false, "fewer rounds: figures are rough")
+	rounds := flags.Int("rounds", 5, "rounds, interleaved")
+	length := flags.Duration("for", 10*time.Minute, "length of soak")
+	what := "all"
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		what, args = args[0], args[1:]
+	}
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *short {
+		*rounds = 2
+	}
+	switch what {
+	case "hop":
+		return hop(ctx, w, *rounds, *short)
+	case "start":
+		return start(ctx, w, *rounds)
+	case "soak":
+		return soak(ctx, w, *length)
+	case "all":
+		return errors.Join(hop(ctx, w, *rounds, *short), start(ctx, w, *rounds))
+	}
+	return fmt.Errorf("%q: want hop, start, soak or all", what)
+}
+
+// output runs a command and returns what it wrote to stdout; its error has what
+// it wrote to stderr.
+func output(ctx context.Context, dir, name string, args ...string) (string, error) {
+	var stdout, stderr strings.Builder
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, tail(stderr.String(), 5))
+	}
+	return stdout.String(), nil
+}
+
+// benchDir is a directory of this package's source.
+func benchDir(name string) (string, error) {
+	_, file, _, ok := runtime.Caller(0)
+	if dir := filepath.Join(filepath.Dir(file), name); ok && filepath.IsAbs(dir) {
+		return dir, nil
+	}
+	return "", errors.New("built with -trimpath: the pipelines beside the source cannot be found")
+}
+
+// containerUID is the user of the containers: the caller, or 1000 for root.
+func containerUID() int {
+	if uid := os.Getuid(); uid != 0 {
+		return uid
+	}
+	return 1000
+}
+
+// projectRoot is the link that a project makes as iceoryx2's root.
+func projectRoot(uid int, project string) string { return channel.NewDomain(uid, project).Root }
