@@ -1,9 +1,14 @@
 package plugin
 
 import (
+	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/medianode/docker-medianode/generate"
+	"github.com/medianode/docker-medianode/generate/image"
 )
 
 func planCommand(e *env) *cobra.Command {
@@ -22,8 +27,24 @@ shared memory each takes, containers with their limits. Changes nothing.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprint(e.cli.Out(), p.plan.String())
+			_, err = fmt.Fprint(e.cli.Out(), p.plan.String(), "\n", e.imageStates(cmd.Context(), p.plan.Images))
 			return err
 		},
 	}
+}
+
+// imageStates says of each image whether up would build it.
+func (e *env) imageStates(ctx context.Context, images []generate.Image) string {
+	var b strings.Builder
+	present := image.NewPresent(e.cli.Client(), nil)
+	for _, img := range images {
+		state := "reuse"
+		if _, ok, err := present.Lookup(ctx, img); err != nil {
+			state = "unknown: no engine answers"
+		} else if !ok {
+			state = "build"
+		}
+		fmt.Fprintf(&b, "%s  %s\n", img.Ref, state)
+	}
+	return b.String()
 }
