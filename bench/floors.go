@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -28,17 +29,20 @@ type size struct {
 
 // floors prints what no transport on this machine can beat.
 func floors(ctx context.Context, w io.Writer, rounds int) error {
-	var wake, hand []time.Duration
+	var near, far, hand []time.Duration
 	copies := map[string][]time.Duration{}
+	defer unpin()
 	for range rounds {
 		for _, s := range sizes() {
 			copies[s.name] = append(copies[s.name], copyTime(s.bytes))
 		}
-		d, err := eventfdWake(ctx)
-		if err != nil {
-			return err
+		for core, wakes := range []*[]time.Duration{&near, &far} {
+			d, err := eventfdWake(ctx, core)
+			if err != nil {
+				return err
+			}
+			*wakes = append(*wakes, d)
 		}
-		wake = append(wake, d)
 		hand = append(hand, spinHandOff())
 	}
 	t := newTable("floor", "median", "")
@@ -46,7 +50,8 @@ func floors(ctx context.Context, w io.Writer, rounds int) error {
 		d := median(copies[s.name])
 		t.row("copy of "+s.name, d, fmt.Sprintf("%.1f GB/s", float64(s.bytes)/float64(d)))
 	}
-	t.row("eventfd wake between two processes", median(wake), "of what blocks")
+	t.row("eventfd wake of a process on the other core", median(far), "of what blocks")
+	t.row("eventfd wake of a process on the same core", median(near), "")
 	t.row("hand-off between two spinning threads", median(hand), "of what polls")
 	t.print(w)
 	return nil
@@ -82,7 +87,8 @@ func spinHandOff() time.Duration {
 	var turn atomic.Uint32
 	done := make(chan struct{})
 	go func() {
-		runtime.LockOSThread()
+		runtime.LockOSThread() // for good: the thread ends with it
+		pinThread(1)
 		defer close(done)
 		for range trips * batches {
 			for turn.Load() != 1 {
@@ -92,6 +98,7 @@ func spinHandOff() time.Duration {
 	}()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	pinThread(0)
 	var each []time.Duration
 	for range batches {
 		began := time.Now()
@@ -107,8 +114,8 @@ func spinHandOff() time.Duration {
 }
 
 // eventfdWake is half the round trip of a wake-up between two processes that
-// sleep in a read.
-func eventfdWake(ctx context.Context) (time.Duration, error) {
+// sleep in a read, this one on core 0.
+func eventfdWake(ctx context.Context, core int) (time.Duration, error) {
 	var files [2]*os.File
 	for i := range files {
 		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
@@ -118,12 +125,15 @@ func eventfdWake(ctx context.Context) (time.Duration, error) {
 		files[i] = os.NewFile(uintptr(fd), "eventfd")
 		defer files[i].Close()
 	}
-	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd := exec.CommandContext(ctx, os.Args[0], strconv.Itoa(core))
 	cmd.Env = append(os.Environ(), envChild+"=eventfd")
 	cmd.Stderr, cmd.ExtraFiles = os.Stderr, files[:]
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	pinThread(0)
 	// Fd makes the descriptors block, which is what is wanted.
 	there, back := int(files[0].Fd()), int(files[1].Fd())
 	var each []time.Duration
@@ -149,7 +159,8 @@ func eventfdWake(ctx context.Context) (time.Duration, error) {
 // last ends the other process.
 const last = 1 << 40
 
-func eventfdChild() error {
+func eventfdChild(core string) error {
+	pin(core)
 	for {
 		value, err := waitEvent(3)
 		if err != nil {

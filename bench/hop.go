@@ -16,7 +16,7 @@ import (
 // path is one way of a frame to another process and back.
 type path struct {
 	name string
-	how  string // poll or block
+	how  string // poll; or block, which is measured paced too
 	work []work
 	peer string // what it is compared with
 	open func(ctx context.Context, s *site, data *payload) (link, error)
@@ -70,6 +70,10 @@ type key struct {
 	work            work
 }
 
+// pause is slept before each trip of a paced journey: long enough for the other
+// end to have fallen asleep, as it has between two frames of media.
+const pause = 2 * time.Millisecond
+
 // trips are the times of a line: half a round trip, by round.
 type trips map[key][][]time.Duration
 
@@ -80,10 +84,12 @@ func hop(ctx context.Context, w io.Writer, rounds int, short bool) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "One hop: half a round trip, %d rounds, every path in each.\n\n", rounds)
+	fmt.Fprintf(w, "One hop: half a round trip, %d rounds, every path in each, one end on each of two cores.\n\n", rounds)
 	if err := floors(ctx, w, rounds); err != nil {
 		return err
 	}
+	pin("0")
+	defer unpin()
 	all, data := trips{}, newPayload(limit)
 	for range rounds {
 		for _, p := range paths(image) {
@@ -108,30 +114,48 @@ func (all trips) measure(ctx context.Context, p path, data *payload, short bool)
 	}
 	defer l.close()
 	for _, z := range sizes() {
+		count := z.trips
+		if short {
+			count = max(10, count/4)
+		}
 		for _, k := range p.work {
-			count := z.trips
-			if short {
-				count = max(10, count/4)
+			each, err := journey(ctx, l, z.bytes, k, count, 0)
+			if err != nil {
+				return fmt.Errorf("%s %s: %w", z.name, k, err)
 			}
-			warm := count / 5
-			limited, cancel := context.WithTimeout(ctx, time.Minute)
-			var each []time.Duration
-			for i := range warm + count {
-				began := time.Now()
-				if err := l.trip(limited, z.bytes, k); err != nil {
-					cancel()
-					return fmt.Errorf("%s %s: %w", z.name, k, err)
-				}
-				if i >= warm {
-					each = append(each, time.Since(began)/2)
-				}
-			}
-			cancel()
 			name := key{z.name, p.name, p.how, k}
+			all[name] = append(all[name], each)
+			if p.how == "poll" {
+				continue
+			}
+			if each, err = journey(ctx, l, z.bytes, k, min(count, 200), pause); err != nil {
+				return fmt.Errorf("%s %s: %w", z.name, k, err)
+			}
+			name.how = "paced"
 			all[name] = append(all[name], each)
 		}
 	}
 	return nil
+}
+
+// journey is a number of trips, after some that do not count.
+func journey(ctx context.Context, l link, n int, k work, count int, pause time.Duration) ([]time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var each []time.Duration
+	for i := range count + count/5 {
+		if pause > 0 {
+			time.Sleep(pause)
+		}
+		began := time.Now()
+		if err := l.trip(ctx, n, k); err != nil {
+			return nil, err
+		}
+		if i >= count/5 {
+			each = append(each, time.Since(began)/2)
+		}
+	}
+	return each, nil
 }
 
 // medians are those of each round.
@@ -147,7 +171,9 @@ func (all trips) medians(k key) []time.Duration {
 func (all trips) ratio(k key, peer string) string {
 	p := key{k.size, peer, k.how, k.work}
 	if strings.HasPrefix(peer, "socket") {
-		p.how = "block"
+		if p.how == "poll" {
+			p.how = "block"
+		}
 		if k.work == alone {
 			p.work = copied
 		}
@@ -166,11 +192,13 @@ func (all trips) ratio(k key, peer string) string {
 func (all trips) print(w io.Writer, ways []path) {
 	for _, z := range sizes() {
 		t := newTable(z.name, "waits by", "payload", "p50", "p99", "ratio")
-		for _, k := range []work{alone, copied, touched} {
-			for _, p := range ways {
-				name := key{z.name, p.name, p.how, k}
-				if rounds := all[name]; len(rounds) > 0 {
-					t.row(p.name, p.how, k, median(all.medians(name)), quantile(slices.Concat(rounds...), 0.99), all.ratio(name, p.peer))
+		for _, how := range []string{"poll", "block", "paced"} {
+			for _, k := range []work{alone, copied, touched} {
+				for _, p := range ways {
+					name := key{z.name, p.name, how, k}
+					if rounds := all[name]; len(rounds) > 0 && (p.how == "poll") == (how == "poll") {
+						t.row(p.name, how, k, median(all.medians(name)), quantile(slices.Concat(rounds...), 0.99), all.ratio(name, p.peer))
+					}
 				}
 			}
 		}
@@ -179,7 +207,8 @@ func (all trips) print(w io.Writer, ways []path) {
 	fmt.Fprint(w, `alone: nobody touches the payload. copied: the other end copies what came into what goes, as a
 socket and a node that returns its frame always do. touched: besides, each sender writes and each
 receiver reads every byte. By poll both ends only look; by block they look for some microseconds
-and then sleep, and the wheel by hand sleeps at once. The SDK runs in a container under its own
+and then sleep, and the wheel by hand sleeps at once; paced is block with a pause before each trip,
+so that the other end has to be woken. The SDK runs in a container under its own
 runner, the wheel and the socket in the same image. Ratios are of the rounds' medians.
 
 `)
@@ -202,13 +231,18 @@ func hopImage(ctx context.Context) (string, error) {
 	if _, err := output(ctx, dir, "docker", "medianode", "generate", "-o", temp); err != nil {
 		return "", err
 	}
-	text, err := os.ReadFile(filepath.Join(temp, "compose.yaml"))
+	return imageOf(filepath.Join(temp, "compose.yaml"))
+}
+
+// imageOf is the image of the only service of a compose file.
+func imageOf(compose string) (string, error) {
+	text, err := os.ReadFile(compose)
 	if err != nil {
 		return "", err
 	}
 	found := regexp.MustCompile(`(?m)^ +image: (\S+)$`).FindSubmatch(text)
 	if found == nil {
-		return "", fmt.Errorf("no image in %s", temp)
+		return "", fmt.Errorf("no image in %s", compose)
 	}
 	return string(found[1]), nil
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -127,10 +128,12 @@ func child(what string) error {
 	a := os.Args[1:]
 	switch what {
 	case "eventfd":
-		return eventfdChild()
+		return eventfdChild(a[0])
 	case "shm":
+		pin(otherCore)
 		return echoShm(channel.Domain{Root: a[0], Prefix: a[1]}, a[2], a[3] == "poll", func() { fmt.Println("ready") })
 	case "socket":
+		pin(otherCore)
 		return echoStream(a[0], limit)
 	}
 	return fmt.Errorf("%s=%q", envChild, what)
@@ -144,6 +147,9 @@ func (s *site) container(ctx context.Context, image string, env map[string]strin
 		"--security-opt", "no-new-privileges", "--read-only", "--tmpfs", "/tmp", "-e", "HOME=/tmp",
 		"-v", s.dir + ":/dev/shm", "-v", filepath.Join(s.base, "iox") + ":" + s.domain.Root,
 		"-v", filepath.Join(s.base, "socket") + ":/socket",
+	}
+	if runtime.NumCPU() > 1 {
+		args = append(args, "--cpuset-cpus", otherCore)
 	}
 	for key, value := range env {
 		args = append(args, "-e", key+"="+value)
