@@ -159,6 +159,9 @@ func (e *env) build(ctx context.Context, p *prepared, mode string) error {
 	if bad := progress.Close(); err == nil {
 		err = bad
 	}
+	if ctx.Err() != nil {
+		return ctx.Err() // no node is to blame
+	}
 	return e.explainNode(p.source, err)
 }
 
@@ -175,20 +178,20 @@ func certificates() string {
 
 // write puts the plan's compose file and what it binds into the state
 // directory. What is written there is what runs.
-func (p *prepared) write() (string, error) {
+func (p *prepared) write() error {
 	files, err := p.plan.Files()
 	if err != nil {
-		return "", err
+		return err
 	}
 	for _, f := range files {
 		if filepath.Dir(filepath.FromSlash(f.Path)) != "." {
 			continue // contexts of images, which are built from memory
 		}
 		if err := p.keep(f.Path, f.Data); err != nil {
-			return "", err
+			return err
 		}
 	}
-	return filepath.Join(p.state, "compose.yaml"), nil
+	return nil
 }
 
 // keep writes a file of the state directory, whole or not at all.
@@ -221,11 +224,11 @@ func writeFile(path string, data []byte, mode os.FileMode) error {
 }
 
 // config is what the runtime is told of the plan.
-func (e *env) config(p *prepared, composeFile string) (runtime.Config, error) {
+func (e *env) config(p *prepared) (runtime.Config, error) {
 	c := runtime.Config{
 		Project: p.plan.Name, Domain: p.plan.Domain, Dir: runtime.Directory(p.plan.UID, p.plan.Name),
 		UID: p.plan.UID, GID: p.plan.GID,
-		ComposeFile: composeFile, Pipeline: filepath.Join(p.source.dir, filepath.Base(p.source.path)),
+		ComposeFile: filepath.Join(p.state, "compose.yaml"), Write: p.write, Pipeline: filepath.Join(p.source.dir, filepath.Base(p.source.path)),
 		Channels: p.plan.DataChannels(), SharedMemory: p.plan.SharedMemory,
 		Open: func(d channel.Domain, dir string) (channel.Transport, error) { return iox.Open(d, dir) },
 	}

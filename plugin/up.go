@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/medianode/docker-medianode/runtime"
+	"github.com/medianode/docker-medianode/schemas/pipeline"
 )
 
 type upOptions struct {
@@ -63,14 +64,17 @@ func (e *env) up(ctx context.Context, o upOptions) (err error) {
 	if err != nil {
 		return interrupted(ctx, err)
 	}
+	// Before anything is built or written; Start is what decides.
+	if err := runtime.Running(p.plan.UID, p.plan.Name); err != nil {
+		return err
+	}
+	if err := e.warnUnset(p.source); err != nil {
+		return err
+	}
 	if err := e.build(ctx, p, o.progress); err != nil {
 		return interrupted(ctx, err)
 	}
-	composeFile, err := p.write()
-	if err != nil {
-		return err
-	}
-	c, err := e.config(p, composeFile)
+	c, err := e.config(p)
 	if err != nil {
 		return err
 	}
@@ -79,7 +83,10 @@ func (e *env) up(ctx context.Context, o upOptions) (err error) {
 	}
 	c.Logs = logSink(e.cli.Err(), e.color(), o.format == "json")
 	c.Warn = func(text string) { fmt.Fprintln(e.cli.Err(), "warning:", text) }
+	w := newWaiting(e.cli.Err())
+	c.Note = w.note
 	session, err := runtime.Start(ctx, c)
+	w.close()
 	if err != nil {
 		return interrupted(ctx, e.explainNode(p.source, err))
 	}
@@ -89,6 +96,27 @@ func (e *env) up(ctx context.Context, o upOptions) (err error) {
 		err = errors.Join(err, bad)
 	}
 	return interrupted(ctx, e.explainNode(p.source, err))
+}
+
+// warnUnset tells which variables a node is to get from the caller, and the
+// caller does not have.
+func (e *env) warnUnset(s *source) error {
+	var unset pipeline.Diagnostics
+	for i, n := range s.spec.Nodes {
+		if n.Docker == nil {
+			continue
+		}
+		for j, from := range n.Docker.EnvFrom {
+			if _, ok := os.LookupEnv(from.V); ok {
+				continue
+			}
+			unset = append(unset, &pipeline.Diagnostic{
+				File: s.path, Pos: from.Pos, Path: fmt.Sprintf("nodes[%d].docker.env_from[%d]", i, j),
+				Message: fmt.Sprintf("%s is not set here: %s runs without it", from.V, n.ID.V), Severity: pipeline.Warning,
+			})
+		}
+	}
+	return unset.Format(e.cli.Err(), s.text, e.color())
 }
 
 // interruptible gives a context that the first Ctrl-C ends, and the signals

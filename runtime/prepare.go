@@ -29,6 +29,11 @@ func (s *Session) prepare(ctx context.Context) error {
 	if err := p.fits(s.c.SharedMemory); err != nil {
 		return err
 	}
+	if s.c.Write != nil {
+		if err := s.c.Write(); err != nil {
+			return err
+		}
+	}
 	s.later("project directory", closeTimeout, func(context.Context) error { return p.wipe() })
 	if err := p.make(); err != nil {
 		return err

@@ -27,6 +27,9 @@ type Config struct {
 	UID, GID int
 
 	ComposeFile string // what Up loads, absolute
+	// Write writes ComposeFile, once the project is this session's and not
+	// before: another run of the same name keeps its own. nil: it is there.
+	Write func() error
 	Pipeline    string // the pipeline's file; told to whoever starts the project twice
 	Nodes       []Node
 	Channels    []channel.Spec // data channels, with channel.SessionMark in their names
