@@ -29,10 +29,10 @@ type Config struct {
 	ComposeFile string // what Up loads, absolute
 	// Write writes ComposeFile, once the project is this session's and not
 	// before: another run of the same name keeps its own. nil: it is there.
-	Write func() error
-	Pipeline    string // the pipeline's file; told to whoever starts the project twice
-	Nodes       []Node
-	Channels    []channel.Spec // data channels, with channel.SessionMark in their names
+	Write    func() error
+	Pipeline string // the pipeline's file; told to whoever starts the project twice
+	Nodes    []Node
+	Channels []channel.Spec // data channels, with channel.SessionMark in their names
 
 	SharedMemory int64         // bytes that the plan needs; checked before anything is made
 	StopGrace    time.Duration // for draining when the session stops; default 10 s
