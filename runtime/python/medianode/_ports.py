@@ -60,13 +60,13 @@ class InputPort:
         )  # fmt: skip
 
     def look(self) -> None:
-        """End the input if its writer died; called when there is no frame."""
+        """End the input if its writer is gone; called when there is no frame and the session has begun."""
         now = time.monotonic_ns()
         if self.ended or now - self._looked < LOOK_EVERY_NS:
             return
         self._looked = now
         # Asked in this order: what the writer sent before it died is here now.
-        if self.subscriber.writer_gone() and not self.subscriber.announce(True) and not self.ended:
+        if not self.subscriber.ledger.writer_alive() and not self.subscriber.announce(True) and not self.ended:
             self.ended = self.failed = True
             log(f"input {self.config.port}: {self.config.source} is gone without an end of its stream")
         self.subscriber.announce(False)
@@ -149,7 +149,7 @@ class Ports:
         return None
 
     def look(self) -> None:
-        """Find inputs whose writer died."""
+        """Find inputs whose writer is gone; for a session that has begun: before, it may not be there yet."""
         for port in self.inputs:
             port.look()
 

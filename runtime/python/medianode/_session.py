@@ -55,7 +55,7 @@ class Session:
         return self.ports.unread
 
     def start(self) -> None:
-        """Begin to produce, if the node has no inputs."""
+        """Begin: all nodes have their ends open. A node without inputs produces from now on."""
         self._started = True
 
     def stop(self) -> None:
@@ -79,7 +79,8 @@ class Session:
         if self.ports.ended:
             self.finish()
             return True
-        self.ports.look()
+        if self._started:
+            self.ports.look()
         return False
 
     def _process(self, frame: Frame) -> None:
