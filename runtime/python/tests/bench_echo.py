@@ -73,15 +73,7 @@ def measure(step: Callable[[], Any], before: Callable[[], Any], after: Callable[
     return statistics.median(times) / 1000
 
 
-def steps(runtime: FakeRuntime, size: int, count: int) -> tuple[float, float]:
-    into = runtime.create(runtime.spec("in", max_frame=size))
-    out = runtime.create(runtime.spec("out", max_frame=size))
-    writer = runtime.publisher(into)
-    payload = memoryview(bytes(size))
-
-    def send() -> None:
-        writer.send(new_header(BYTES), payload)
-
+def plain_step(runtime: FakeRuntime, into: Any, out: Any, send: Callable[[], Any], count: int) -> float:
     sub = runtime.transport.pubsub(into).subscriber_builder().buffer_size(8).create()
     pub = _iox.new_publisher(runtime.transport.pubsub(out), out, runtime.domain)
     back = runtime.transport.pubsub(out).subscriber_builder().buffer_size(8).create()
@@ -94,8 +86,19 @@ def steps(runtime: FakeRuntime, size: int, count: int) -> tuple[float, float]:
         ctypes.memmove(loan.user_header_ptr, sample.user_header_ptr, 128)
         loan.assume_init().send()
 
-    plain = measure(by_hand, send, back.receive, count)
-    del sub, pub, back
+    return measure(by_hand, send, back.receive, count)
+
+
+def steps(runtime: FakeRuntime, size: int, count: int) -> tuple[float, float]:
+    into = runtime.create(runtime.spec("in", max_frame=size))
+    out = runtime.create(runtime.spec("out", max_frame=size))
+    writer = runtime.publisher(into)
+    payload = memoryview(bytes(size))
+
+    def send() -> None:
+        writer.send(new_header(BYTES), payload)
+
+    plain = plain_step(runtime, into, out, send, count)
     config = NodeConfig.parse(
         {
             "version": 1, "id": "n", "type": "m:C", "domain": vars(runtime.domain),
