@@ -4,6 +4,7 @@ package examples_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -125,6 +126,38 @@ func TestCaptions(t *testing.T) {
 	for _, name := range []string{"captions.txt", "captions.jsonl"} {
 		if got, want := read(t, e.dir, name), read(t, offline, name); got != want {
 			t.Errorf("%s\n%swithout a pipeline\n%s", name, got, want)
+		}
+	}
+}
+
+// TestCaptionsAgain runs captions several times, as often as MEDIANODE_RUNS
+// says: every run gives the same files and leaves nothing.
+func TestCaptionsAgain(t *testing.T) {
+	runs := 3
+	if text := os.Getenv("MEDIANODE_RUNS"); text != "" {
+		var err error
+		if runs, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("MEDIANODE_RUNS: %v", err)
+		}
+	}
+	e := start(t, "captions")
+	names := []string{"captions.txt", "captions.jsonl"}
+	first := map[string]string{}
+	for i := range runs {
+		for _, name := range names {
+			if err := os.Remove(filepath.Join(e.dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Fatal(err)
+			}
+		}
+		r := e.up(t)
+		for _, name := range names {
+			text := read(t, e.dir, name)
+			if i == 0 {
+				first[name] = text
+			}
+			if text != first[name] || text == "" {
+				t.Fatalf("run %d: %s\n%sin the first run\n%s%s", i, name, text, first[name], r)
+			}
 		}
 	}
 }

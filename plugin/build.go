@@ -5,7 +5,7 @@ import (
 )
 
 // progressModes are docker build's.
-var progressModes = []string{"auto", "tty", "plain", "json", "quiet"}
+func progressModes() []string { return []string{"auto", "tty", "plain", "json", "quiet"} }
 
 func buildCommand(e *env) *cobra.Command {
 	var progress string
@@ -14,7 +14,7 @@ func buildCommand(e *env) *cobra.Command {
 		Short: "Build the images that the engine does not have",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := oneOf("--progress", progress, progressModes...); err != nil {
+			if err := oneOf("--progress", progress, progressModes()...); err != nil {
 				return err
 			}
 			ctx, _, done := interruptible(cmd.Context())

@@ -51,12 +51,7 @@ type stage struct {
 // of the project may be there when the test ends.
 func newStage(t *testing.T, name, pipeline string) *stage {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("skipped: runs containers, which -short leaves out")
-	}
-	if !answers() {
-		t.Skip("skipped: no Docker engine")
-	}
+	needEngine(t)
 	s := &stage{t: t, dir: t.TempDir(), project: project(name), state: t.TempDir()}
 	s.env = append(os.Environ(), "XDG_STATE_HOME="+s.state, "DOCKER_CONFIG="+dockerConfig(t))
 	if err := os.CopyFS(filepath.Join(s.dir, "nodes"), os.DirFS("testdata/nodes")); err != nil {
@@ -70,6 +65,16 @@ func newStage(t *testing.T, name, pipeline string) *stage {
 		}
 	})
 	return s
+}
+
+func needEngine(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("skipped: runs containers, which -short leaves out")
+	}
+	if !answers() {
+		t.Skip("skipped: no Docker engine")
+	}
 }
 
 // dockerConfig is a copy of the Docker CLI's configuration in which the plugin

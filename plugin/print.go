@@ -77,6 +77,9 @@ func details(b *strings.Builder, traceback string, log []string) {
 	if traceback != "" {
 		log = strings.Split(strings.TrimRight(traceback, "\n"), "\n")
 	}
+	if len(log) == 1 && strings.Contains(b.String(), log[0]) {
+		return // said already
+	}
 	for _, line := range log {
 		b.WriteString("\n    " + line)
 	}

@@ -20,15 +20,12 @@ import (
 // The flag may be there already: a library below compose brings one.
 func updating() bool { return flag.Lookup("update").Value.String() == "true" }
 
-func init() {
-	if flag.Lookup("update") == nil {
-		flag.Bool("update", false, "write what the commands print into testdata")
-	}
-}
-
 // The test binary is also the plugin: whoever runs it by the plugin's name, the
 // docker CLI included, runs the code under test.
 func TestMain(m *testing.M) {
+	if flag.Lookup("update") == nil {
+		flag.Bool("update", false, "write what the commands print into testdata")
+	}
 	testscript.Main(m, map[string]func(){"docker-medianode": medianode})
 }
 

@@ -37,7 +37,7 @@ completed. A second Ctrl-C ends it at once.`,
   docker medianode up --format json > report.json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := oneOf("--progress", o.progress, progressModes...); err != nil {
+			if err := oneOf("--progress", o.progress, progressModes()...); err != nil {
 				return err
 			}
 			if err := oneOf("--format", o.format, "table", "json"); err != nil {
@@ -127,6 +127,10 @@ func interruptible(ctx context.Context) (context.Context, <-chan os.Signal, func
 	signals := make(chan os.Signal, 3)
 	again := make(chan os.Signal, 3)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// Whoever read stdout or stderr may have gone, as head does: that is an
+	// error of a write and must not end the process before it has cleaned.
+	pipes := make(chan os.Signal, 1)
+	signal.Notify(pipes, syscall.SIGPIPE)
 	stopped := make(chan struct{})
 	go func() {
 		for {
@@ -144,6 +148,7 @@ func interruptible(ctx context.Context) (context.Context, <-chan os.Signal, func
 	}()
 	return first, again, func() {
 		signal.Stop(signals)
+		signal.Stop(pipes)
 		close(stopped)
 		cancel(nil)
 	}

@@ -1,9 +1,16 @@
 package plugin_test
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"regexp"
+	goruntime "runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,7 +123,7 @@ func TestInterruptBuild(t *testing.T) {
 		// Requirements that no layer has been made for.
 		`source: ./nodes, python_packages: ["numpy==2.3.5; platform_release != '`+project("build")+`'", pillow]`, 1))
 	p := s.start("docker", "medianode", "up", "--progress", "plain")
-	p.says("pip")
+	p.says(`"-r", "/opt/requirements.txt"`)
 	began := time.Now()
 	p.interrupt()
 	r := p.end(stopLimit)
@@ -141,8 +148,8 @@ func TestNodeFails(t *testing.T) {
 	}{
 		"raise":  {"Raise", []string{"node mid: process: ", "no 3 here", "frame 3 of ", "Traceback", "app.py", "in process"}},
 		"load":   {"LoadRaises", []string{"node mid: load: ", "the model is damaged", "Traceback", "app.py", "in load"}},
-		"class":  {"NoSuchClass", []string{"node mid: import: ", "NoSuchClass", "nodes/app.py"}},
-		"exit":   {"Exit", []string{"node mid: ", "exit code 3", "leaving"}},
+		"class":  {"NoSuchClass", []string{"node mid: import: module 'app' has no class 'NoSuchClass' (its nodes: "}},
+		"exit":   {"Exit", []string{"node mid: process: ", "sys.exit(3)", "frame 3 of ", "app.py", "leaving"}},
 		"crash":  {"Crash", []string{"node mid: ", "SIGABRT", "aborting"}},
 		"memory": {"Hungry", []string{"node mid: ", "memory limit of 128 MiB", "memory_mb", "eating"}},
 	}
@@ -225,6 +232,7 @@ func TestWhileRunning(t *testing.T) {
 	p.flows(s, "out.txt")
 
 	elsewhere := newStage(t, "running", chain("Few", "Echo")) // the same project
+	elsewhere.env = append(elsewhere.env, "XDG_STATE_HOME="+s.state)
 	t.Run("ps", func(t *testing.T) {
 		r := elsewhere.medianode("ps", "-p", s.project)
 		r.is(t, 0)
@@ -376,7 +384,7 @@ func TestEnvironment(t *testing.T) {
 
 func TestEnvironmentMissing(t *testing.T) {
 	s := newStage(t, "noenv", strings.Replace(single("Few"), "source: ./nodes", "source: ./nodes, env_from: [MEDIANODE_NOT_SET]", 1))
-	s.up().is(t, 1, "pipeline.yaml:7:", "MEDIANODE_NOT_SET")
+	s.up().is(t, 0, "pipeline.yaml:7:", "warning: ", "MEDIANODE_NOT_SET")
 }
 
 // What the machine does not have is an error at its line, before anything is made.
@@ -385,8 +393,8 @@ func TestTooMuch(t *testing.T) {
 		limits string
 		said   []string
 	}{
-		"cpus":   {"cpu_cores: 4096", []string{"pipeline.yaml:7:", "4096"}},
-		"memory": {"memory_mb: 100000000", []string{"pipeline.yaml:7:", "memory_mb"}},
+		"cpus":   {"cpu_cores: 1000", []string{"pipeline.yaml:7:", "cpu_cores", "1000", strconv.Itoa(goruntime.NumCPU())}},
+		"memory": {"memory_mb: 10000000", []string{"pipeline.yaml:7:", "memory_mb"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -398,5 +406,125 @@ func TestTooMuch(t *testing.T) {
 				t.Error("something was made")
 			}
 		})
+	}
+}
+
+// Shared memory that does not fit is refused with both numbers and the largest part.
+func TestTooMuchSharedMemory(t *testing.T) {
+	needEngine(t)
+	memory, err := strconv.ParseInt(docker(t, "info", "--format", "{{.MemTotal}}"), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Four nodes, each of which takes half of the memory that the engine has.
+	memory >>= 20
+	frame, nodes, connections := min(1024, memory/20), "", ""
+	for i := range 4 {
+		nodes += fmt.Sprintf("  - {id: n%d, node_type: app:Few, outputs: {output: {max_frame: %dMiB}}, docker: {source: ./nodes, resource_limits: {memory_mb: %d}}}\n", i, frame, memory*9/10)
+		connections += fmt.Sprintf("  - {from: n%d, to: out, buffer: %d}\n", i, memory/2/frame-2)
+	}
+	s := newStage(t, "much-shm", "nodes:\n"+nodes+"  - {id: out, node_type: JSONLinesSink, params: {path: out.txt}}\nconnections:\n"+connections)
+	r := s.up()
+	r.is(t, 1, "pipeline.yaml:10:5: the pipeline needs ", "of shared memory, more than the engine has: ", `"output" of "n0"`)
+	if strings.Contains(r.stderr, "#1") {
+		t.Error("built before it was refused")
+	}
+	t.Logf("%s", r)
+}
+
+// An engine that answers over the network does not share this machine's memory.
+func TestRemoteEngine(t *testing.T) {
+	s := newStage(t, "remote", single("Few"))
+	host := docker(t, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+	if env := os.Getenv("DOCKER_HOST"); env != "" {
+		host = env
+	}
+	socket, ok := strings.CutPrefix(host, "unix://")
+	if !ok {
+		t.Skipf("skipped: the engine is at %s", host)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			from, err := l.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("unix", socket)
+			if err != nil {
+				from.Close()
+				return
+			}
+			go func() { _, _ = io.Copy(to, from); to.Close() }()
+			go func() { _, _ = io.Copy(from, to); from.Close() }()
+		}
+	}()
+	s.env = append(s.env, "DOCKER_HOST=tcp://"+l.Addr().String())
+	r := s.up()
+	r.is(t, 1, "the engine does not share this host's memory", "the engine is remote: tcp://127.0.0.1:", "run docker medianode on the machine where the engine runs")
+	t.Logf("%s", r)
+}
+
+// Two ups at the same moment: one runs, the other is told.
+func TestAtOnce(t *testing.T) {
+	s := newStage(t, "atonce", single("Few"))
+	s.medianode("build").is(t, 0)
+	first, second := s.start("docker-medianode", "up"), s.start("docker-medianode", "up")
+	a, b := first.end(time.Minute), second.end(time.Minute)
+	if a.code != 0 {
+		a, b = b, a
+	}
+	a.is(t, 0)
+	if b.code != 0 { // else it began when the other had ended
+		b.is(t, 1, "is running already")
+	}
+	if s.counted("out.txt") != 5 {
+		t.Errorf("out.txt: %s", s.read("out.txt"))
+	}
+}
+
+// Whoever reads stderr or stdout may go away: the run goes on and cleans up.
+func TestBrokenPipe(t *testing.T) {
+	s := newStage(t, "pipe", chain("Few", "Echo"))
+	s.start("bash", "-c", "{ docker-medianode up 2>&1 1>&3 | head -n 1; } 3>&1 | true").end(time.Minute)
+	leftovers(t, s.project)
+	if s.counted("out.txt") != 5 {
+		t.Errorf("out.txt: %s", s.read("out.txt"))
+	}
+}
+
+// What the build needs to reach a package index is not in the image.
+func TestImageKeepsNoSecrets(t *testing.T) {
+	pipeline := strings.Replace(single("Few"), "source: ./nodes", "source: ./nodes, python_packages: [six]", 1)
+	s := newStage(t, "secrets", pipeline)
+	ca, err := os.ReadFile(cmp.Or(os.Getenv("SSL_CERT_FILE"), "/etc/ssl/certs/ca-certificates.crt"))
+	if err != nil {
+		t.Skipf("skipped: no bundle of certificates here: %v", err)
+	}
+	bundle := filepath.Join(s.dir, "bundle-"+s.project+".pem")
+	if err := os.WriteFile(bundle, append(ca, []byte("# "+s.project+"\n")...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.env = append(s.env, "SSL_CERT_FILE="+bundle, "no_proxy=localhost,secret-"+s.project)
+	r := s.medianode("build", "--progress", "plain")
+	if r.code != 0 {
+		t.Skipf("skipped: no package index can be reached: %s", r)
+	}
+	match := regexp.MustCompile(`medianode/src:[0-9a-f]+`).FindString(s.medianode("plan").stdout)
+	if match == "" {
+		t.Fatal("no image in the plan")
+	}
+	for _, text := range []string{docker(t, "history", "--no-trunc", match), docker(t, "image", "inspect", match), r.stderr} {
+		if strings.Contains(text, "secret-"+s.project) || strings.Contains(text, filepath.Base(bundle)) {
+			t.Errorf("the image tells: %s", text)
+		}
+	}
+	files := docker(t, "run", "--rm", "--network", "none", "--user", "0", match, "sh", "-c", "grep -rlF "+s.project+" / --exclude-dir=proc --exclude-dir=sys 2>/dev/null || true")
+	if files != "" {
+		t.Errorf("the bundle or the proxy is in %s", files)
 	}
 }

@@ -26,7 +26,9 @@ type env struct {
 }
 
 // defaultFiles are tried in this order when -f is not given.
-var defaultFiles = [...]string{"medianode.yaml", "medianode.yml", "pipeline.yaml", "pipeline.yml"}
+func defaultFiles() []string {
+	return []string{"medianode.yaml", "medianode.yml", "pipeline.yaml", "pipeline.yml"}
+}
 
 // source is a pipeline file that was read and parsed.
 type source struct {
@@ -71,7 +73,7 @@ func (e *env) find() (path string, others []string, err error) {
 		return e.file, nil, nil
 	}
 	var found []string
-	for _, name := range defaultFiles {
+	for _, name := range defaultFiles() {
 		if _, err := os.Stat(name); err == nil {
 			found = append(found, name)
 		} else if !errors.Is(err, fs.ErrNotExist) {
@@ -81,7 +83,7 @@ func (e *env) find() (path string, others []string, err error) {
 	if len(found) > 0 {
 		return found[0], found[1:], nil
 	}
-	return "", nil, fmt.Errorf("no pipeline file here: looked for %s; name one with -f", strings.Join(defaultFiles[:], ", "))
+	return "", nil, fmt.Errorf("no pipeline file here: looked for %s; name one with -f", strings.Join(defaultFiles(), ", "))
 }
 
 // name is the project's name: -p, else metadata.name, else the directory's,

@@ -67,6 +67,24 @@ func (p *place) takeOver(ctx context.Context) error {
 	}
 }
 
+// Running is a *RunningError if a process of this machine runs the project. It
+// is for saying so early; Start is what decides, by the lock.
+func Running(uid int, project string) error {
+	p := &place{project: project, dir: Directory(uid, project)}
+	f, err := os.OpenFile(p.lockPath(), os.O_RDONLY|noFollow, 0)
+	if err != nil {
+		return nil // nobody has it, or Start will say what is wrong
+	}
+	defer f.Close()
+	// Looked at and not tried: even for a moment a lock would be in the way of
+	// one who takes it.
+	o := readOwner(f)
+	if o.PID <= 0 || !holds(o.PID, p.lockPath()) {
+		return nil
+	}
+	return &RunningError{Project: project, Owner: o}
+}
+
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

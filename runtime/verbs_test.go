@@ -79,3 +79,31 @@ func TestPsAndLogs(t *testing.T) {
 		t.Errorf("logs: %v", err)
 	}
 }
+
+func TestRunning(t *testing.T) {
+	const uid = 987656
+	if _, err := os.Stat("/proc/self/fd"); err != nil {
+		t.Skip("no /proc")
+	}
+	if err := Running(uid, "p"); err != nil {
+		t.Errorf("nobody: %v", err)
+	}
+	p := &place{project: "p", dir: Directory(uid, "p"), uid: os.Getuid(), gid: os.Getgid()}
+	if err := p.take(Owner{PID: os.Getpid(), Pipeline: "/a/b.yaml"}); err != nil {
+		t.Fatal(err)
+	}
+	var running *RunningError
+	if err := Running(uid, "p"); !errors.As(err, &running) || running.Owner.Pipeline != "/a/b.yaml" {
+		t.Errorf("got %v", err)
+	}
+	// One who died left its name.
+	if err := writeOwner(p.lock, Owner{PID: 1 << 30}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Running(uid, "p"); err != nil {
+		t.Errorf("dead: %v", err)
+	}
+	if err := p.leave(); err != nil {
+		t.Error(err)
+	}
+}
