@@ -26,21 +26,32 @@ const (
 	Control             // nothing for a node: end of stream, or a message between runtime and node
 )
 
-var kindNames = [...]string{"bytes", "text", "json", "audio", "video", "tensor", "control"}
-
 // String is the kind as the pipeline language writes it.
 func (k Kind) String() string {
-	if int(k) < len(kindNames) {
-		return kindNames[k]
+	switch k {
+	case Bytes:
+		return "bytes"
+	case Text:
+		return "text"
+	case JSON:
+		return "json"
+	case Audio:
+		return "audio"
+	case Video:
+		return "video"
+	case Tensor:
+		return "tensor"
+	case Control:
+		return "control"
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
 // ParseKind is the inverse of String; false for an unknown name.
 func ParseKind(name string) (Kind, bool) {
-	for i, n := range kindNames {
-		if n == name {
-			return Kind(i), true
+	for k := Bytes; k <= Control; k++ {
+		if k.String() == name {
+			return k, true
 		}
 	}
 	return 0, false

@@ -81,7 +81,8 @@ func (l Loan) Release() error {
 
 // Send gives the frame to every reader. Under Block it first waits until each
 // has room, until ctx ends, or until the publisher is closed; the loan is then
-// still good and must be released or sent again.
+// still good and must be released or sent again. An error of the transport ends
+// it: Release then answers ErrReleased.
 func (l Loan) Send(ctx context.Context) error {
 	p := l.from
 	if p == nil {
@@ -116,24 +117,22 @@ func (p *Publisher) send(l Loan, sequence uint64) error {
 		p.ledger.Ended().Store(1)
 	}
 	if err := p.out.Send(l.ticket); err != nil {
-		p.ledger.Next().Store(sequence)
-		if ends {
-			p.ledger.Ended().Store(0)
+		// Any other failure may have reached some of the readers: the sequence is
+		// spent, or they would take the next frame for one that they have had.
+		if errors.Is(err, ErrReleased) || errors.Is(err, ErrClosed) {
+			p.ledger.Next().Store(sequence)
+			if ends {
+				p.ledger.Ended().Store(0)
+			}
 		}
 		return fmt.Errorf("channel %s: send: %w", p.spec.Name, err)
 	}
 	p.ledger.Bytes().Store(p.ledger.Bytes().Load() + size)
 	for i := range p.ledger.Slots() {
 		if s := p.ledger.Slot(i); s.Waiting().Load() != 0 {
-			return p.wake()
+			_ = p.out.Wake() // the frame is sent: what fails here costs a reader checkEvery
+			break
 		}
-	}
-	return nil
-}
-
-func (p *Publisher) wake() error {
-	if err := p.out.Wake(); err != nil {
-		return fmt.Errorf("channel %s: wake readers: %w", p.spec.Name, err)
 	}
 	return nil
 }
@@ -181,7 +180,10 @@ func (p *Publisher) full(sequence uint64, check bool) int {
 		}
 		if check && !p.out.ReaderAlive(i) {
 			s.State().Store(Detached)
-			continue
+			if !p.out.ReaderAlive(i) {
+				continue
+			}
+			s.State().Store(Attached) // another one has just come, and may have said so before
 		}
 		return i
 	}
@@ -204,7 +206,8 @@ func (p *Publisher) End(ctx context.Context, failed bool) error {
 		l.Header.Flags |= Failed
 	}
 	if err := l.Send(ctx); err != nil {
-		return errors.Join(err, l.Release())
+		_ = l.Release() // unless Send has ended it
+		return err
 	}
 	return nil
 }

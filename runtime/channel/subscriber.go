@@ -38,11 +38,14 @@ func NewSubscriber(t Transport, s Spec, slot int) (*Subscriber, error) {
 		spec: s, in: in, ledger: in.Ledger(), slot: in.Ledger().Slot(slot),
 		raw: make([]Raw, s.Readers[slot].Hold),
 	}
+	r.slot.Next().Store(r.ledger.Next().Load())
+	r.slot.Capacity().Store(uint64(s.Readers[slot].Buffer))
+	r.slot.State().Store(Attached)
+	// Only now does a writer that blocks give this reader credits. What it sent
+	// before is not this reader's; what it sends from now on is.
 	base := r.ledger.Next().Load()
 	r.slot.Base().Store(base)
 	r.slot.Next().Store(base)
-	r.slot.Capacity().Store(uint64(s.Readers[slot].Buffer))
-	r.slot.State().Store(Attached)
 	return r, nil
 }
 
@@ -149,9 +152,7 @@ func (r *Subscriber) take(into []Sample) (int, error) {
 		n++
 	}
 	if r.ledger.Starved().Load() != 0 {
-		if bad := r.in.Wake(); bad != nil {
-			err = errors.Join(err, fmt.Errorf("channel %s: wake writer: %w", r.spec.Name, bad))
-		}
+		_ = r.in.Wake() // the frames are here: what fails costs the writer checkEvery
 	}
 	return n, err
 }

@@ -95,7 +95,7 @@ func closeEndsWaiting(r *run) {
 	w, in := r.pair(r.spec(channel.Block, 64, 1))
 	receiving := in.start(Request{Do: "receive", Count: 2, Keep: true})
 	w.do(Request{Do: "send", Length: 8})
-	r.until("first frame", 10*time.Second, func() bool { return in.slot(0).Received == 1 })
+	r.until("first frame", 10*time.Second, func() bool { return in.slot().Received == 1 })
 	in.do(Request{Do: "close"})
 	if a := wait(r, "receive", receiving); a.Kind != "closed" {
 		r.Errorf("receive: %q (%s), want closed", a.Kind, a.Error)
@@ -140,7 +140,7 @@ func writerAgain(r *run) {
 	if a.First != 3 || a.Last != 4 {
 		r.Errorf("received %d to %d, want 3 to 4", a.First, a.Last)
 	}
-	if got := in.slot(0).Dropped; got != 0 {
+	if got := in.slot().Dropped; got != 0 {
 		r.Errorf("%d dropped", got)
 	}
 }
@@ -150,8 +150,8 @@ func slowReader(r *run) {
 	received := in.start(Request{Do: "receive", Count: 60, Brief: true, GapUS: 3000})
 	w.do(Request{Do: "send", Count: 60, Length: 64})
 	a := good(r, "receive", wait(r, "receive", received))
-	if a.Received != 60 || !a.Ordered || in.slot(0).Dropped != 0 {
-		r.Errorf("received %d, ordered %v, ledger %+v", a.Received, a.Ordered, in.slot(0))
+	if a.Received != 60 || !a.Ordered || in.slot().Dropped != 0 {
+		r.Errorf("received %d, ordered %v, ledger %+v", a.Received, a.Ordered, in.slot())
 	}
 	blocked := time.Duration(w.do(Request{Do: "counters"}).Counters.BlockedNS)
 	if blocked < 100*time.Millisecond {
@@ -182,7 +182,7 @@ func dropOldest(r *run) {
 	}
 	w.do(Request{Do: "end"})
 	a := good(r, "receive", wait(r, "receive", received))
-	c := in.slot(0)
+	c := in.slot()
 	if !a.Ended || !a.Ordered || uint64(a.Received) != c.Received || c.Received+c.Dropped != 1000 || c.Dropped == 0 {
 		r.Errorf("received %d, ended %v, ordered %v, ledger %+v, want 1000 in all", a.Received, a.Ended, a.Ordered, c)
 	}
@@ -202,12 +202,12 @@ func bothPolicies(r *run) {
 	// The dropping reader reads nothing until all is sent.
 	received := a.start(Request{Do: "receive", Count: 300, Brief: true, GapUS: 200})
 	w.do(Request{Do: "send", Ports: []string{lossy.port, w.port}, Count: 300, Length: 8, WithinMS: 30000})
-	if n := good(r, "receive", wait(r, "receive", received)).Received; n != 300 || a.slot(0).Dropped != 0 {
-		r.Errorf("blocking reader received %d, ledger %+v", n, a.slot(0))
+	if n := good(r, "receive", wait(r, "receive", received)).Received; n != 300 || a.slot().Dropped != 0 {
+		r.Errorf("blocking reader received %d, ledger %+v", n, a.slot())
 	}
 	lossy.do(Request{Do: "end"})
 	b.do(Request{Do: "receive", Count: 300, Brief: true, WithinMS: 10000})
-	if c := b.slot(0); c.Received+c.Dropped != 300 || c.Received != 1 {
+	if c := b.slot(); c.Received+c.Dropped != 300 || c.Received != 1 {
 		r.Errorf("dropping reader: ledger %+v, want 1 received beside the end, 299 dropped", c)
 	}
 }

@@ -1,6 +1,7 @@
 package channeltest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -135,7 +136,7 @@ func Inside(t testing.TB, d channel.Domain, dir string, open Open) *Worker {
 // Process is a worker in a process of its own.
 func Process(t testing.TB, d channel.Domain, dir string, env []string, command ...string) *Worker {
 	t.Helper()
-	cmd := exec.Command(command[0], command[1:]...)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -158,7 +159,7 @@ func Process(t testing.TB, d channel.Domain, dir string, env []string, command .
 	w.Kill = func() {
 		killed = true
 		_ = cmd.Process.Kill()
-		<-ended
+		_ = <-ended // killed: an error, of course
 	}
 	t.Cleanup(func() {
 		_ = in.Close()

@@ -43,7 +43,7 @@ func lateReader(r *run) {
 	received := in.start(Request{Do: "receive", Count: 4, Brief: true, WithinMS: 10000})
 	w.do(Request{Do: "send", Count: 4, Length: 8, WithinMS: 10000})
 	a := good(r, "receive", wait(r, "receive", received))
-	c := in.slot(0)
+	c := in.slot()
 	if a.First != 5 || a.Last != 8 || a.Received != 4 || c.Received != 4 || c.Dropped != 0 {
 		r.Errorf("received %d, %d to %d, ledger %+v, want 5 to 8", a.Received, a.First, a.Last, c)
 	}
@@ -112,7 +112,7 @@ func corrupt(r *run) {
 		if a.Kind != "corrupt" || len(a.Frames) != 1 || a.Frames[0].Sequence != uint64(2*i+1) {
 			r.Errorf("%s: %q (%s), frames %+v, want corrupt and frame %d", what, a.Kind, a.Error, a.Frames, 2*i+1)
 		}
-		if c := in.slot(0); c.Received != uint64(i+1) || c.Dropped != uint64(i+1) {
+		if c := in.slot(); c.Received != uint64(i+1) || c.Dropped != uint64(i+1) {
 			r.Errorf("%s: ledger %+v, want %d received and dropped", what, c, i+1)
 		}
 	}

@@ -151,10 +151,10 @@ func (r *run) pair(s channel.Spec) (w, in end) {
 	return r.writer(r.h.Writer(r.T), s), in
 }
 
-// slot are the counters of a reader.
-func (e end) slot(i int) SlotCounters {
+// slot are the counters of the first reader.
+func (e end) slot() SlotCounters {
 	e.r.Helper()
-	return e.do(Request{Do: "counters"}).Counters.Slots[i]
+	return e.do(Request{Do: "counters"}).Counters.Slots[0]
 }
 
 // until waits for something that comes true by itself.
