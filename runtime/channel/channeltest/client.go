@@ -159,7 +159,9 @@ func Process(t testing.TB, d channel.Domain, dir string, env []string, command .
 	w.Kill = func() {
 		killed = true
 		_ = cmd.Process.Kill()
-		_ = <-ended // killed: an error, of course
+		if err := <-ended; err == nil {
+			t.Error("the worker was killed and ended well")
+		}
 	}
 	t.Cleanup(func() {
 		_ = in.Close()
