@@ -124,7 +124,8 @@ func sendCommand(ctx context.Context, p *channel.Publisher, c channel.Command) e
 	l.Header.Kind = channel.Control
 	copy(l.Payload, text)
 	if err := l.Send(ctx); err != nil {
-		return errors.Join(err, l.Release())
+		_ = l.Release() // unless Send has ended it
+		return err
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ func (l Loan) Send(ctx context.Context) error {
 	for i, loan := range l.loans[:l.n] {
 		if err := loan.Send(ctx); err != nil {
 			for _, rest := range l.loans[i:l.n] {
-				err = errors.Join(err, rest.Release())
+				_ = rest.Release() // unless Send has ended it
 			}
 			return fmt.Errorf("output %s: %w", l.out.Port, err)
 		}
