@@ -177,6 +177,7 @@ type process struct {
 	stderr bytes.Buffer
 	done   chan struct{}
 	tty    *os.File
+	shown  chan struct{} // closed when all of the terminal has been read
 }
 
 func (s *stage) start(name string, args ...string) *process {
@@ -203,7 +204,11 @@ func (s *stage) startTerminal(name string, args ...string) *process {
 		s.t.Fatal(err)
 	}
 	p.tty = tty
-	go func() { _, _ = io.Copy(p.into(&p.stderr), tty) }() // ends with the terminal
+	p.shown = make(chan struct{})
+	go func() {
+		_, _ = io.Copy(p.into(&p.stderr), tty) // ends with the terminal
+		close(p.shown)
+	}()
 	p.wait()
 	return p
 }
@@ -298,12 +303,15 @@ func (p *process) end(limit time.Duration) result {
 		_ = p.cmd.Process.Signal(syscall.SIGQUIT)
 		p.t.Fatalf("%s has not ended within %s: %s", p.cmd, limit, r)
 	}
+	if p.tty != nil {
+		<-p.shown
+	}
 	r := p.said()
 	r.code = p.cmd.ProcessState.ExitCode()
 	return r
 }
 
-// frames waits until a sink's file, which has another name before its end, has
+// flows waits until a sink's file, which has another name before its end, has
 // so many bytes: the pipeline flows.
 func (p *process) flows(s *stage, file string) {
 	p.t.Helper()

@@ -13,7 +13,7 @@ func logsCommand(e *env) *cobra.Command {
 		Use:   "logs",
 		Short: "Show what the nodes of a project wrote",
 		Example: `  docker medianode logs -p captions --tail 20
-  docker medianode logs -p captions -f --format json`,
+  docker medianode logs -p captions --follow --format json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf("--format", format, "table", "json"); err != nil {

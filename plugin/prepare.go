@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
@@ -147,7 +148,11 @@ func (e *env) build(ctx context.Context, p *prepared, mode string) error {
 	if len(p.plan.Images) == 0 {
 		return nil
 	}
-	progress, err := image.NewProgress(e.cli.Err(), mode)
+	var stderr io.Writer = e.cli.Err()
+	if file, ok := e.cli.Err().File(); ok {
+		stderr = file // which the display needs to find out that it is a terminal
+	}
+	progress, err := image.NewProgress(stderr, mode)
 	if err != nil {
 		return err
 	}
@@ -163,6 +168,15 @@ func (e *env) build(ctx context.Context, p *prepared, mode string) error {
 		return ctx.Err() // no node is to blame
 	}
 	return e.explainNode(p.source, err)
+}
+
+// terminal is stderr as a display needs it: that of the CLI hides the file that
+// a terminal is drawn on.
+func (e *env) terminal() io.Writer {
+	if e.cli.Err().IsTerminal() {
+		return os.Stderr
+	}
+	return e.cli.Err()
 }
 
 // certificates is the caller's own bundle, if the environment names one: where

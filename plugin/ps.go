@@ -34,6 +34,9 @@ func psCommand(e *env) *cobra.Command {
 				return err
 			}
 			if format == "json" {
+				if containers == nil {
+					containers = []runtime.Container{} // not null
+				}
 				return json.NewEncoder(e.cli.Out()).Encode(containers)
 			}
 			w := tabwriter.NewWriter(e.cli.Out(), 0, 0, 3, ' ', 0)

@@ -131,6 +131,21 @@ func TestInterruptBuild(t *testing.T) {
 	t.Logf("ended %s after the signal: %s", time.Since(began).Round(time.Millisecond), r.stderr[max(0, len(r.stderr)-200):])
 }
 
+// In a terminal builds have a display that draws over itself; Ctrl-C leaves no
+// blame and the terminal as it was.
+func TestInterruptBuildInTerminal(t *testing.T) {
+	s := newStage(t, "intbuildtty", strings.Replace(single("Endless"), "source: ./nodes",
+		`source: ./nodes, python_packages: ["numpy==2.3.5; platform_release != '`+project("tty")+`'", pillow]`, 1))
+	p := s.startTerminal("docker", "medianode", "up")
+	p.says("[+] Building")
+	p.press()
+	r := p.end(stopLimit)
+	r.is(t, 130, "interrupted")
+	if strings.Contains(r.stderr, "pipeline.yaml:") || strings.Count(r.stderr, "\x1b[?25l") != strings.Count(r.stderr, "\x1b[?25h") {
+		t.Errorf("%q", r.stderr)
+	}
+}
+
 func TestInterruptStart(t *testing.T) {
 	s := newStage(t, "intstart", chain("Endless", "SlowLoad"))
 	p := s.start("docker", "medianode", "up")

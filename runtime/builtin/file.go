@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/medianode/docker-medianode/runtime/node"
 )
@@ -26,10 +27,18 @@ func (s source) open() (*os.File, int64, error) {
 		err = fmt.Errorf("%s is not a regular file", s.path)
 	}
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, plain(err)
 	}
 	f, err := root.Open(s.path)
-	return f, info.Size(), err
+	return f, info.Size(), plain(err)
+}
+
+// plain is an error of a root in the words of other file errors: not statat.
+func plain(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok && strings.HasSuffix(p.Op, "at") {
+		return &fs.PathError{Op: "open", Path: p.Path, Err: p.Err}
+	}
+	return err
 }
 
 // partial is what a sink's file is called until it is complete.
@@ -65,11 +74,11 @@ func createPartial(root *os.Root, name string) (*os.File, error) {
 		return nil, fmt.Errorf("%s is not a regular file", name)
 	}
 	if err := root.MkdirAll(path.Dir(path.Clean(name)), 0o777); err != nil {
-		return nil, err
+		return nil, plain(err)
 	}
 	f, err := root.OpenFile(name+partial, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
-		return nil, err
+		return nil, plain(err)
 	}
 	if err := claim(root, f, name); err != nil {
 		return nil, errors.Join(err, f.Close())

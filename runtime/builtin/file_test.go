@@ -62,3 +62,18 @@ func FuzzReadWave(f *testing.F) {
 		}
 	})
 }
+
+// Errors name the file and not the system call below.
+func TestFileErrors(t *testing.T) {
+	dir := t.TempDir()
+	_, _, err := source{dir: dir, path: "none.txt"}.open()
+	if err == nil || err.Error() != "open none.txt: no such file or directory" || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := createSink(dir, "file/below.txt"); err == nil || !strings.HasPrefix(err.Error(), "open file") {
+		t.Errorf("got %v", err)
+	}
+}
