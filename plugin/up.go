@@ -162,7 +162,7 @@ func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	if err == nil || errors.Is(err, context.Canceled) {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, errInterrupted) {
 		return exit(exitInterrupted, "interrupted")
 	}
 	return exit(exitInterrupted, err.Error())

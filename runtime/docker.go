@@ -232,7 +232,14 @@ func (d *docker) Info(ctx context.Context) (Info, error) {
 
 // Sees makes a container that is never started: the engine looks for the
 // source of a bind mount when it makes the container. Two calls, no process.
+// They are never cut short: an engine finishes a request that was cancelled,
+// and the container would stay.
 func (d *docker) Sees(ctx context.Context, image, dir string) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
 	made, err := d.cli.Client().ContainerCreate(ctx, client.ContainerCreateOptions{
 		Config: &container.Config{
 			Image: image, Cmd: []string{"true"}, NetworkDisabled: true,
@@ -249,9 +256,6 @@ func (d *docker) Sees(ctx context.Context, image, dir string) (bool, error) {
 		}
 		return false, err
 	}
-	// A probe must not stay, even if the caller has gone meanwhile.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
-	defer cancel()
 	_, err = d.cli.Client().ContainerRemove(ctx, made.ID, client.ContainerRemoveOptions{Force: true})
 	return true, err
 }
