@@ -26,15 +26,22 @@ type example struct {
 	binary  string
 }
 
-// start copies an example and sees to it that its project is gone after the
-// test, whatever the test did.
+// start copies an example.
 func start(t *testing.T, name string) example {
 	t.Helper()
-	e := example{dir: t.TempDir(), binary: plugin(t)}
-	e.project = "example-" + name + "-" + strconv.Itoa(os.Getpid())
-	if err := os.CopyFS(e.dir, os.DirFS(name)); err != nil {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(name)); err != nil {
 		t.Fatal(err)
 	}
+	return startIn(t, name, dir)
+}
+
+// startIn sees to it that the project of a directory is gone after the test,
+// whatever the test did.
+func startIn(t *testing.T, name, dir string) example {
+	t.Helper()
+	e := example{dir: dir, binary: plugin(t)}
+	e.project = "example-" + name + "-" + strconv.Itoa(os.Getpid())
 	t.Cleanup(func() {
 		if len(found(t, e.project)) == 0 {
 			return
