@@ -129,14 +129,18 @@ func (s *Session) onEvent(e Event) {
 }
 
 // await finds out how a container ended that is ending: its event says so, or
-// its process is gone. The engine may need a moment to know.
+// its process has let its status channel go. The engine may need a moment to
+// know; without an event, the process may need as long as it likes.
 func (s *Session) await(m *member, e Event) {
 	m.awaiting.Do(func() {
 		var c Container
 		var err error
 		for end := time.Now().Add(killGrace); ; {
 			c, err = s.inspect(m, e.Container)
-			if (err == nil && !c.isUp()) || time.Now().After(end) || s.life.Err() != nil {
+			if (err == nil && !c.isUp()) || s.life.Err() != nil {
+				break
+			}
+			if (err != nil || e.Container != "") && time.Now().After(end) {
 				break
 			}
 			pause(s.life, lookEvery)
@@ -200,16 +204,34 @@ func (s *Session) follow(m *member, id string) {
 
 // readLogs waits for the ends of the logs of containers that have ended.
 func (s *Session) readLogs() {
-	late := time.After(logGrace)
+	ctx, cancel := context.WithTimeout(s.life, logGrace)
+	defer cancel()
 	for _, m := range s.members {
 		if m.container == "" {
 			continue
 		}
 		select {
 		case <-m.logged:
-		case <-late:
-			return
+			continue
+		case <-ctx.Done():
 		}
+		select {
+		case <-m.logged: // both
+		default:
+			if m.exited {
+				s.mu.Lock()
+				s.warn(fmt.Sprintf("node %s: the end of its log was not read within %s", m.ID, logGrace))
+				s.mu.Unlock()
+			}
+		}
+	}
+}
+
+// clean removes from shared memory what the dead process of a node has left;
+// the other nodes go on.
+func (s *Session) clean(m *member) {
+	if _, err := s.transport.Clean(); err != nil && s.life.Err() == nil {
+		s.post(func() { s.warn(fmt.Sprintf("node %s: clean up after it: %v", m.ID, err)) })
 	}
 }
 

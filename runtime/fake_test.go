@@ -46,6 +46,7 @@ type script struct {
 	oom    bool          // with die
 	deaf   bool          // ignores TERM, and exit
 	wait   chan struct{} // before the phase die
+	slow   time.Duration // from the last word to the end of the process
 	memory int64
 }
 
@@ -229,6 +230,10 @@ func (f *fakeEngine) Sees(ctx context.Context, _, _ string) (bool, error) {
 // main is the container's process.
 func (c *fakeContainer) main() {
 	code := c.process()
+	select {
+	case <-time.After(c.script.slow):
+	case <-c.ctx.Done():
+	}
 	c.engine.mu.Lock()
 	c.State, c.ExitCode, c.OOMKilled = "exited", code, c.script.oom && code == 137
 	c.engine.mu.Unlock()

@@ -198,6 +198,10 @@ func (s *Session) runBuiltin(m *member) {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = nil // it was told to stop
 	}
+	if err != nil && !errors.Is(err, node.ErrIncomplete) {
+		// Told before the others can find out by the end of its streams.
+		s.post(func() { s.failNode(m, &NodeError{Message: err.Error(), Err: err}) })
+	}
 	bad := m.ports.Close(s.hard, err != nil || s.hard.Err() != nil)
 	switch {
 	case err != nil:

@@ -341,6 +341,20 @@ func TestKilledWithCompleteDataIsAWarning(t *testing.T) {
 	}
 }
 
+// TestSlowExit: a process that has said its last word may take its time to end.
+func TestSlowExit(t *testing.T) {
+	r := newRig(t, 10)
+	r.mid.slow, r.config.StopGrace = killGrace+500*time.Millisecond, 2*killGrace
+	s := r.start()
+	if err := s.Wait(t.Context()); err != nil {
+		t.Errorf("Wait: %v", err)
+	}
+	if n := s.Report().Nodes[1]; n.State != StateExited || n.ExitCode == nil || *n.ExitCode != 0 || n.Forced {
+		t.Errorf("node: %+v, code %d", n, *n.ExitCode)
+	}
+	r.end(s)
+}
+
 func TestStopOfADeafNode(t *testing.T) {
 	r := newRig(t, 0)
 	r.mid.hang, r.mid.deaf, r.config.StopGrace = "process", true, 100*time.Millisecond

@@ -70,7 +70,11 @@ func (s *Session) past(t time.Time) bool { return !t.IsZero() && !time.Now().Bef
 // nextDeadline is when onTime has something to do next.
 func (s *Session) nextDeadline() time.Time {
 	next := time.Now().Add(time.Hour)
-	for _, t := range []time.Time{s.termAt, s.killAt, s.giveUpAt} {
+	deadlines := []time.Time{s.termAt, s.killAt}
+	if !s.raising { // until then nothing is given up
+		deadlines = append(deadlines, s.giveUpAt)
+	}
+	for _, t := range deadlines {
 		if !t.IsZero() && t.Before(next) {
 			next = t
 		}
@@ -264,6 +268,9 @@ func (s *Session) settle(m *member) {
 		return
 	}
 	m.exited, m.deadline = true, time.Time{}
+	if m.bye == nil {
+		s.group.Go(func() { s.clean(m) })
+	}
 	c := m.dead
 	switch {
 	case m.failure != nil || m.state == StateFailed:
