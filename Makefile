@@ -58,7 +58,7 @@ test: toolchain engine base-images install $(VENV)/complete ## set everything up
 	bin/docker-medianode build -f runtime/testdata/echo/pipeline.yaml --progress quiet
 	@failed=0; \
 	export MEDIANODE_TEST_PYTHON=$(VENV)/bin/python; \
-	export MEDIANODE_TEST_SDK_IMAGE=$$(bin/docker-medianode plan -f runtime/testdata/echo/pipeline.yaml | awk '/^medianode\/echo/ {print $$1}'); \
+	export MEDIANODE_TEST_SDK_IMAGE=$$(bin/docker-medianode plan -f runtime/testdata/echo/pipeline.yaml | awk '/^medianode\/echo/ {name = $$1} END {print name}'); \
 	cargo test --locked --manifest-path $(SHIM)/Cargo.toml || failed=1; \
 	PYTHONPATH=runtime/python $(VENV)/bin/pytest runtime/python || failed=1; \
 	PYTHONPATH=$(CURDIR)/runtime/python $(GOTEST) -race ./... || failed=1; \
