@@ -11,7 +11,7 @@ TOUCHED = 2  # see work in hop.go
 class Echo(Node):
     def load(self):
         if self.params["poll"]:
-            medianode._runner.SPINS = 1 << 62
+            medianode._runner.IDLE_SPINS = 1 << 62
 
     def process(self, frame):
         if frame.pts_ns == TOUCHED:

@@ -117,6 +117,14 @@ class Header(ctypes.Structure):
         return "MedianodeFrame"
 
 
+class HeaderPlace(ctypes.Structure):
+    """A header in memory that is not Python's; assigning is one copy."""
+
+    _fields_ = (("header", Header),)
+
+    header: Header
+
+
 def new_header(kind: int, flags: int = 0) -> Header:
     """Return an empty header of this version."""
     header = Header()

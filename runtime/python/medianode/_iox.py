@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import glob
 import os
@@ -79,12 +80,61 @@ class Transport:
         return _open(builder, name, create)
 
     def clean(self) -> int:
-        """Remove what dead peers left behind; say how many there were."""
-        return int(self.node.try_cleanup_dead_nodes().cleanups)
+        """Remove what dead peers left behind; say how many peers and ownerless files there were."""
+        done = self.node.try_cleanup_dead_nodes()
+        swept = _sweep(self.domain)
+        if done.failed_cleanups:
+            raise ChannelError(f"iceoryx2: {done.failed_cleanups} dead nodes in {self.domain.root} cannot be cleaned up")
+        return int(done.cleanups) + swept
 
     def close(self) -> None:
         """Let the iceoryx2 node go; it ends with the last of its ports."""
         self.node = None
+
+
+def _sweep(domain: Domain) -> int:
+    """Remove the files of ports that no node knows, dead or alive, and count them.
+
+    They are left when a process dies while it cleans up after another. A port
+    makes its tag first and removes it last, so a file without a tag, looked for
+    after the file was seen, belongs to nobody. Nothing is opened here: closing
+    a file would end the locks by which iceoryx2's nodes know each other alive.
+    """
+    orphans = _port_files(SHM, domain.prefix, (".data", ".connection", ".event_mgmt"))
+    orphans += _port_files(domain.root, domain.prefix, (".event",))
+    if not orphans:
+        return 0
+    nodes = os.path.join(domain.root, "nodes")
+    tags: set[str] = set()
+    for node in os.listdir(nodes):
+        path = os.path.join(nodes, node)
+        if os.path.isdir(path):
+            with contextlib.suppress(FileNotFoundError):  # the node has just gone
+                tags.update(name for name in os.listdir(path) if name.endswith(".port_tag"))
+    ports = {name.removesuffix(".port_tag").removeprefix(domain.prefix) for name in tags}
+    count = 0
+    for path, ids in orphans:
+        if ports.isdisjoint(ids):
+            with contextlib.suppress(OSError):  # somebody else was at it
+                os.unlink(path)
+                count += 1
+    return count
+
+
+def _port_files(directory: str, prefix: str, suffixes: tuple[str, ...]) -> list[tuple[str, list[str]]]:
+    """Return the files of ports with the ids of their ports.
+
+    A name is the prefix, a hash in segments, the id, in connections a second
+    id, and a suffix.
+    """
+    found = []
+    for name in os.listdir(directory):
+        stem, suffix = os.path.splitext(name)
+        if name.startswith(prefix) and suffix in suffixes:
+            ids = [part for part in stem[len(prefix) :].split("_") if part.isdigit() and len(part) != 40]
+            if ids:
+                found.append((os.path.join(directory, name), ids))
+    return found
 
 
 def _open(builder: Any, name: str, create: bool) -> Any:

@@ -95,8 +95,12 @@ class OutputPort:
                 f"output {self.config.port}: frame is {KINDS[header.kind]}, want {self._kind}",
                 self.config.port,
             )
-        data = frame.data
         try:
+            if frame._lease is not None and frame._length:  # received: no view is needed to copy it
+                for publisher in self.publishers:
+                    publisher.send_from(header, frame._address, frame._length, patience)
+                return
+            data = frame.data
             for publisher in self.publishers:
                 publisher.send(header, data, patience)
         except ChannelError as err:
@@ -178,7 +182,8 @@ class Ports:
         if cause is not None:
             if frame._inherits:
                 header.pts = cause._header.pts
-            header.trace_id = cause._header.trace_id
+            if frame is not cause:
+                header.trace_id = cause._header.trace_id
         output.send(frame, header, patience)
 
     def _count_unread(self, port: str) -> None:

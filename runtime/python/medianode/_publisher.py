@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 from . import _iox, _ledger
 from ._config import Spec
 from ._errors import ChannelError, ClosedError, LoanedError, ReleasedError, TooLargeError
-from ._header import CONTROL, END_OF_STREAM, FAILED, HEADER_SIZE, Header, check, new_header
+from ._header import CONTROL, END_OF_STREAM, FAILED, Header, HeaderPlace, check, new_header
 from ._iox import Transport
 from ._lease import EMPTY
 from ._ledger import (
@@ -85,6 +85,7 @@ class Publisher:
 
     def __init__(self, transport: Transport, spec: Spec) -> None:
         self.spec = spec
+        self._blocks = spec.blocks
         self.ledger = Ledger(spec.name, len(spec.readers))
         try:
             if not self.ledger.lock(0):
@@ -108,6 +109,9 @@ class Publisher:
 
     def loan(self, size: int) -> Loan:
         """Return size bytes of shared memory, uninitialised, with an empty header; never waits."""
+        return Loan(self, self._loan(size), size)
+
+    def _loan(self, size: int) -> Any:
         spec = self.spec
         if size > spec.max_frame:
             raise TooLargeError(
@@ -116,24 +120,35 @@ class Publisher:
             )
         self._alive()
         try:
-            return Loan(self, self._port.loan_slice_uninit(size), size)
+            return self._port.loan_slice_uninit(size)
         except Exception as err:
             kind = LoanedError if "ExceedsMaxLoans" in str(err) else ChannelError
             raise kind(f"channel {spec.name}: loan of {size} bytes: {err}") from err
 
     def send(self, header: Header, payload: memoryview, patience: Check = patient) -> int:
         """Send a copy of payload and return its sequence, which header has then too."""
-        loan = self.loan(payload.nbytes)
-        if payload.nbytes:
-            loan.payload[:] = payload
-        loan.header = header
-        return loan.send(patience)
+        size = payload.nbytes
+        sample = self._loan(size)
+        if size:
+            _view(sample.payload_ptr, size, _WRITE)[:] = payload
+        return self._send_loan(sample, header, size, patience)
+
+    def send_from(self, header: Header, address: int, size: int, patience: Check = patient) -> int:
+        """Send a copy of size bytes at an address, as ``send`` does."""
+        sample = self._loan(size)
+        ctypes.memmove(sample.payload_ptr, address, size)
+        return self._send_loan(sample, header, size, patience)
+
+    def _send_loan(self, sample: Any, header: Header, size: int, patience: Check) -> int:
+        sequence = self._claim(header, size, patience)
+        self._send(sample, header, size, sequence)
+        return sequence
 
     def _claim(self, header: Header, size: int, patience: Check) -> int:
         self._alive()
         check(header, size)
         sequence = self._words[W_NEXT]
-        if self.spec.blocks and self._full(sequence) is not None:
+        if self._blocks and self._full(sequence) is not None:
             self._wait_for_room(sequence, patience)
         return sequence
 
@@ -141,19 +156,17 @@ class Publisher:
         words = self._words
         header.sequence = sequence
         header.sent = time.monotonic_ns()
-        ctypes.memmove(sample.user_header_ptr, ctypes.addressof(header), HEADER_SIZE)
+        HeaderPlace.from_address(sample.user_header_ptr).header = header
         # The claim comes before the frame: a reader that joins in between reads
         # the claim as its base and does not count this frame as lost.
         words[W_NEXT] = sequence + 1
-        ends = header.flags & END_OF_STREAM
-        if ends:
+        if header.flags & END_OF_STREAM:
             words[W_ENDED] = 1
         try:
             sample.assume_init().send()
         except Exception as err:
-            words[W_NEXT] = sequence
-            if ends:
-                words[W_ENDED] = 0
+            # It may have reached some of the readers: the sequence is spent, or
+            # they would take the next frame for one that they have had.
             raise ChannelError(f"channel {self.spec.name}: send: {err}") from err
         words[W_BYTES] += size
         for slot in self._slots:
@@ -176,7 +189,9 @@ class Publisher:
                 continue
             if look and not self.ledger.reader_alive(i):
                 words[slot] = DETACHED
-                continue
+                if not self.ledger.reader_alive(i):
+                    continue
+                words[slot] = ATTACHED  # another one has just come, and may have said so before
             return i
         return None
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import glob
 import json
 import os
-import platform
 import resource
 import signal
 import sys
@@ -67,7 +67,7 @@ class Runner:
         threading.Thread(target=self._watch, name="medianode-watch", daemon=True).start()
         code = 0
         try:
-            self._tell("hello", sdk=VERSION, iceoryx2=_iceoryx2_version(), python=platform.python_version())
+            self._tell("hello", sdk=VERSION, iceoryx2=_iceoryx2_version(), python=sys.version.split()[0])
             self._load()
             self._tell("loaded")
             self._loop()
@@ -303,12 +303,10 @@ def _memory_peak() -> Optional[int]:
 
 
 def _iceoryx2_version() -> str:
-    from importlib import metadata
-
-    try:
-        return metadata.version("iceoryx2")
-    except metadata.PackageNotFoundError:
-        return ""
+    # By its directory: importlib.metadata takes longer to import than the rest of this package.
+    for path in glob.glob(os.path.join(os.path.dirname(_iox.iox2.__path__[0]), "iceoryx2-*.dist-info")):
+        return os.path.basename(path)[len("iceoryx2-") : -len(".dist-info")]
+    return ""
 
 
 def main() -> int:

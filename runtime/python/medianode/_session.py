@@ -86,7 +86,11 @@ class Session:
     def _process(self, frame: Frame) -> None:
         count = 0
         try:
-            for out in self._caller.frames(self._node.process(frame), "process"):
+            given = self._node.process(frame)
+            if type(given) is Frame:  # the usual case needs no generator
+                self.ports.send(given, frame, self._patience)
+                return
+            for out in self._caller.frames(given, "process"):
                 if out is not None:
                     count += 1
                     self.ports.send(out, frame, self._patience)

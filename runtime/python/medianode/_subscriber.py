@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import time
 from collections import deque
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple, Optional, Union
 from . import _iox, _ledger
 from ._config import Spec
 from ._errors import ChannelError, ClosedError, CorruptError, HeldError
-from ._header import END_OF_STREAM, HEADER_SIZE, Header, check
+from ._header import END_OF_STREAM, Header, check
 from ._iox import Transport
 from ._lease import Lease, block_type
 from ._ledger import (
@@ -64,16 +63,22 @@ class Subscriber:
                 raise
             raise ChannelError(f"channel {spec.name}: subscribe: {err}") from err
         self.block = block_type(spec.max_frame)
+        self._hold = self.reader.hold
         self._words = self.ledger.words
         self._slot = _ledger.slot_index(slot)
         self._held: deque[None] = deque()
         self._limit = _iox.duration(CHECK_EVERY_MS)
         self._closed = False
-        words, base = self._words, self._words[W_NEXT]
-        words[self._slot + R_BASE] = base
-        words[self._slot + R_NEXT] = base
+        words = self._words
+        words[self._slot + R_NEXT] = words[W_NEXT]
         words[self._slot + R_CAPACITY] = self.reader.buffer
         words[self._slot + R_STATE] = ATTACHED
+        self.ledger.fence()
+        # Only now does a writer that blocks give this reader credits. What it
+        # sent before is not this reader's; what it sends from now on is.
+        base = words[W_NEXT]
+        words[self._slot + R_BASE] = base
+        words[self._slot + R_NEXT] = base
 
     def take(self) -> Optional[Received]:
         """Return the next frame that has arrived, or None; never waits.
@@ -84,7 +89,10 @@ class Subscriber:
         """
         if self._closed:
             raise ClosedError(f"channel {self.spec.name}: closed")
-        if len(self._held) >= self.reader.hold and not self._make_room():
+        words = self._words
+        if words[self._slot + R_NEXT] == words[W_NEXT] and words[W_STATE] != VACANT:
+            return None  # a writer that keeps the ledger claims a frame before it sends it
+        if len(self._held) >= self._hold and not self._make_room():
             return None
         while True:
             sample = self._port.receive()
@@ -111,7 +119,7 @@ class Subscriber:
         return True
 
     def _admit(self, sample: Any) -> Union[Received, CorruptError, None]:
-        header = Header.from_buffer_copy(ctypes.string_at(sample.user_header_ptr, HEADER_SIZE))
+        header = Header.from_buffer_copy(Header.from_address(sample.user_header_ptr))
         sequence = header.sequence
         words, slot = self._words, self._slot
         expected = words[slot + R_NEXT]

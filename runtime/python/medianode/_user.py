@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Iterator
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._errors import FrameError
 from ._frame import Frame
 from ._node import Node
 
+# asyncio and traceback are imported where they are used: a node that needs
+# neither starts a third sooner.
+if TYPE_CHECKING:
+    import asyncio
+    import traceback
+
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_ASYNCIO = os.path.dirname(os.path.abspath(asyncio.__file__))
+_ASYNCIO = os.path.join(os.path.dirname(os.path.abspath(os.__file__)), "asyncio")
 
 
 def shorten(text: str, limit: int) -> str:
@@ -71,6 +75,8 @@ def _hint(err: BaseException, trace: str) -> str:
 
 def format_trace(err: BaseException) -> str:
     """Return the traceback with the user's frames only."""
+    import traceback
+
     whole = traceback.TracebackException.from_exception(err)
     seen: set[int] = set()
     todo: list[Optional[traceback.TracebackException]] = [whole]
@@ -162,6 +168,8 @@ class Caller:
     def run(self, awaitable: Any, stopped: Optional[Callable[[], bool]] = None) -> Any:
         """Wait for an awaitable; if stopped answers true meanwhile, cancel it."""
         if self.loop is None:
+            import asyncio
+
             self.loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self.loop)
         return self.loop.run_until_complete(_stoppable(awaitable, stopped) if stopped else _plain(awaitable))
@@ -223,6 +231,8 @@ class Caller:
         loop, self.loop = self.loop, None
         if loop is None:
             return
+        import asyncio
+
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()
@@ -242,6 +252,8 @@ async def _plain(awaitable: Any) -> Any:
 
 
 async def _stoppable(awaitable: Any, stopped: Callable[[], bool]) -> Any:
+    import asyncio
+
     task = asyncio.ensure_future(awaitable)
     while True:
         done, _ = await asyncio.wait({task}, timeout=0.05)
