@@ -148,11 +148,7 @@ func (e *env) build(ctx context.Context, p *prepared, mode string) error {
 	if len(p.plan.Images) == 0 {
 		return nil
 	}
-	var stderr io.Writer = e.cli.Err()
-	if file, ok := e.cli.Err().File(); ok {
-		stderr = file // which the display needs to find out that it is a terminal
-	}
-	progress, err := image.NewProgress(stderr, mode)
+	progress, err := image.NewProgress(e.terminal(), mode)
 	if err != nil {
 		return err
 	}

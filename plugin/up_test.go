@@ -395,6 +395,10 @@ func TestEnvironment(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got[name], value)
 		}
 	}
+	// What comes from the caller's environment is written nowhere.
+	if text := s.services(); strings.Contains(text, "of\tmine") || !strings.Contains(text, "FROM_ME") {
+		t.Errorf("compose file: %s", text)
+	}
 }
 
 func TestEnvironmentMissing(t *testing.T) {
@@ -542,4 +546,137 @@ func TestImageKeepsNoSecrets(t *testing.T) {
 	if files != "" {
 		t.Errorf("the bundle or the proxy is in %s", files)
 	}
+}
+
+// Whenever Ctrl-C comes, nothing is left.
+func TestInterruptAnytime(t *testing.T) {
+	s := newStage(t, "anytime", chain("Few", "Echo"))
+	began := time.Now()
+	s.up().is(t, 0)
+	whole := time.Since(began)
+	const steps = 8
+	for i := range steps {
+		after := whole * time.Duration(i+1) / (steps + 1)
+		p := s.start("docker-medianode", "up")
+		time.Sleep(after) // any moment will do
+		if p.running() {
+			_ = p.cmd.Process.Signal(os.Interrupt)
+		}
+		r := p.end(stopLimit)
+		// Before the plugin listens, a signal ends it at once; at the end it comes too late.
+		if r.code != 130 && r.code != 0 && r.code != -1 {
+			t.Errorf("interrupted after %s: %s", after, r)
+		}
+		if strings.Contains(r.stderr, "warning") {
+			t.Errorf("interrupted after %s: %s", after, r)
+		}
+		if left := found(t, s.project); len(left) > 0 {
+			t.Errorf("interrupted after %s: left %v: %s", after, left, r)
+		}
+	}
+}
+
+// Whenever the command is killed, down finds all, and the next up works.
+func TestKilledAnytime(t *testing.T) {
+	s := newStage(t, "killany", chain("Few", "Echo"))
+	began := time.Now()
+	s.up().is(t, 0)
+	whole := time.Since(began)
+	const steps = 6
+	for i := range steps {
+		after := whole * time.Duration(i+1) / (steps + 1)
+		p := s.start("docker-medianode", "up")
+		time.Sleep(after) // any moment will do
+		if p.running() {
+			_ = p.cmd.Process.Kill()
+		}
+		p.end(stopLimit)
+		if i%2 == 0 {
+			s.up().is(t, 0)
+		} else {
+			s.medianode("down").is(t, 0)
+		}
+		if left := found(t, s.project); len(left) > 0 {
+			t.Errorf("killed after %s: left %v", after, left)
+		}
+	}
+}
+
+// The third Ctrl-C gives up at once and says what removes the rest.
+func TestInterruptThrice(t *testing.T) {
+	s := newStage(t, "thrice", chain("Endless", "Stuck"))
+	p := s.start("docker-medianode", "up")
+	p.says("stuck")
+	p.interrupt()
+	p.says("Ctrl-C again to end at once")
+	p.interrupt()
+	p.says("killing")
+	if p.running() {
+		_ = p.cmd.Process.Signal(os.Interrupt)
+	}
+	r := p.end(3 * time.Second)
+	r.is(t, 130)
+	if len(found(t, s.project)) > 0 && !strings.Contains(r.stderr, "'docker medianode down' removes it") {
+		t.Errorf("left, and not told: %s", r)
+	}
+	s.medianode("down", "-p", s.project).is(t, 0)
+}
+
+// Somebody else removes the containers: a failure that is told, and no hang.
+func TestRemovedByCompose(t *testing.T) {
+	s := newStage(t, "removed", chain("Endless", "Echo"))
+	p := s.start("docker-medianode", "up")
+	p.flows(s, "out.txt")
+	docker(t, "compose", "-p", s.project, "down", "--timeout", "1")
+	r := p.end(stopLimit)
+	if r.code != 0 && r.code != 1 {
+		t.Errorf("%s", r)
+	}
+	t.Logf("%s", r)
+}
+
+// A log cannot steer a terminal, and a flood of it is read to its end.
+func TestLogs(t *testing.T) {
+	s := newStage(t, "logs", single("Flood"))
+	r := s.up()
+	r.is(t, 0, `src | \x1b[31mred\x1b]0;title\x07 \xff\xfe \u202e`, "line 19999 of many", "last without an end")
+	for _, b := range []string{"\x1b", "\x07", "\u202e", strings.Repeat("y", 17<<10)} {
+		if strings.Contains(r.stderr, b) {
+			t.Errorf("stderr contains %.20q", b)
+		}
+	}
+	if n := strings.Count(r.stderr, " of many"); n != 20000 {
+		t.Errorf("%d lines, want 20000", n)
+	}
+}
+
+// A volume that somebody else holds for a moment is removed when it is free.
+func TestVolumeInUse(t *testing.T) {
+	s := newStage(t, "inuse", single("Endless"))
+	p := s.start("docker-medianode", "up")
+	p.flows(s, "out.txt")
+	image := docker(t, "ps", "--filter", "label=com.docker.compose.project="+s.project, "--format", "{{.Image}}")
+	docker(t, "run", "--detach", "--rm", "--network", "none", "--volume", s.project+"_shm:/held", "--entrypoint", "sleep", image, "1")
+	p.interrupt()
+	p.end(stopLimit).is(t, 130)
+}
+
+// Who stands still for a while is not taken for dead: not a node, not the command.
+func TestStandstill(t *testing.T) {
+	s := newStage(t, "still", chain("Endless", "Echo"))
+	p := s.start("docker-medianode", "up")
+	p.flows(s, "out.txt")
+	still := func(begin, end func()) {
+		begin()
+		time.Sleep(3 * time.Second) // is what is tested
+		end()
+		size := func() int { return len(s.read("out.txt.partial")) }
+		before := size()
+		p.until("frames after a standstill", func() bool { return size() > before+50 })
+	}
+	still(func() { docker(t, "pause", s.project+"-mid-1") }, func() { docker(t, "unpause", s.project+"-mid-1") })
+	still(func() { p.signal(syscall.SIGSTOP) }, func() { p.signal(syscall.SIGCONT) })
+	p.interrupt()
+	p.end(stopLimit).is(t, 130)
+	t.Logf("%d frames", s.counted("out.txt"))
 }

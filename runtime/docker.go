@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -94,13 +95,30 @@ func (d *docker) removeStaleVolumes(ctx context.Context, p *types.Project) error
 }
 
 func (d *docker) Down(ctx context.Context, project string, grace time.Duration) error {
-	// Compose warns on stderr when there is nothing to do.
-	empty, err := d.empty(ctx, project)
-	if empty || err != nil {
-		return err
+	for range downTries {
+		// Compose warns on stderr when there is nothing to do.
+		empty, err := d.empty(ctx, project)
+		if empty || err != nil {
+			return err
+		}
+		if err := d.compose.Down(ctx, project, api.DownOptions{Volumes: true, RemoveOrphans: true, Timeout: &grace}); err != nil {
+			return err
+		}
+		// To compose it is no error if a volume is still in use, as by a
+		// container that somebody else is removing at the same time.
+		if empty, err := d.empty(ctx, project); empty || err != nil {
+			return err
+		}
+		pause(ctx, downPause)
 	}
-	return d.compose.Down(ctx, project, api.DownOptions{Volumes: true, RemoveOrphans: true, Timeout: &grace})
+	return errors.New("something of it is still in use")
 }
+
+// How often and with which pauses Down tries again.
+const (
+	downTries = 20
+	downPause = 100 * time.Millisecond
+)
 
 func (d *docker) empty(ctx context.Context, project string) (bool, error) {
 	label := projectFilter(project)

@@ -112,3 +112,17 @@ class Mounts(Node):
             found[path] = [s.st_uid, s.st_gid, oct(s.st_mode & 0o7777)]
         found["me"] = [os.getuid(), os.getgid()]
         yield Frame.from_json(json.loads(json.dumps(found)))
+
+
+class Flood(Node):
+    """Writes to its log what a terminal should not get, and a lot of it."""
+
+    def produce(self):
+        out = sys.stdout.buffer
+        out.write(b"\x1b[31mred\x1b]0;title\x07 \xff\xfe \xe2\x80\xae\r\n")
+        out.write(b"y" * 1_000_000 + b"\n")
+        for number in range(20_000):
+            out.write(b"line %d of many, as a node does that somebody debugs\n" % number)
+        out.write(b"last without an end")
+        out.flush()
+        yield Frame.from_text("0")
