@@ -84,6 +84,10 @@ class Transport:
         # iceoryx2 also counts as failed what somebody else is just cleaning.
         return int(self.node.try_cleanup_dead_nodes().cleanups) + _sweep(self.domain)
 
+    def close(self) -> None:
+        """Let the iceoryx2 node go; it ends with the last of its ports."""
+        self.node = None
+
 
 def _sweep(domain: Domain) -> int:
     """Remove the files of ports that no node knows, dead or alive, and count them.

@@ -266,3 +266,85 @@ def test_conformance_worker_answers(runtime: FakeRuntime) -> None:
     answers = {a["id"]: a for a in map(json.loads, done.stdout.splitlines())}
     assert answers[1] == {"id": 1, "language": "python", "iceoryx2": "0.10.0"}
     assert answers[3] == {"id": 3}
+
+
+class HalfSent:
+    """A sample that reaches its readers and whose send fails all the same."""
+
+    def __init__(self, sample: Any) -> None:
+        self._sample = sample
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sample, name)
+
+    def assume_init(self) -> HalfSent:
+        self._sample = self._sample.assume_init()
+        return self
+
+    def send(self) -> None:
+        self._sample.send()
+        raise RuntimeError("broken")
+
+
+def test_sequence_of_a_failed_send_is_spent(runtime: FakeRuntime) -> None:
+    spec = runtime.create(runtime.spec("c"))
+    reader, writer = runtime.subscriber(spec), runtime.publisher(spec)
+    loan = writer.loan(0)
+    with pytest.raises(ChannelError, match="broken"):
+        writer._send(HalfSent(loan._sample), new_header(BYTES), 0, 0)
+    loan.release()
+    assert reader.receive(until(1)).header.sequence == 0
+    writer.end(failed=True)
+    last = reader.receive(until(1))
+    assert last.header.sequence == 1
+    assert ended(last)
+
+
+def test_new_reader_is_not_taken_for_a_dead_one(runtime: FakeRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = runtime.create(runtime.spec("c", buffer=1))
+    reader, writer = runtime.subscriber(spec), runtime.publisher(spec)
+    send(writer)
+    looks = iter([False])  # dead; then another one is there
+    monkeypatch.setattr(writer.ledger, "reader_alive", lambda slot: next(looks, True))
+    with pytest.raises(TimeoutError):
+        send(writer, patience=until(0.2))
+    monkeypatch.undo()
+    reader.receive(until(1))
+    send(writer)
+    assert reader.receive(until(1)).header.sequence == 1
+
+
+def test_readers_that_come_and_go_lose_nothing(runtime: FakeRuntime) -> None:
+    spec = runtime.create(runtime.spec("c", buffer=1))
+    reader = runtime.subscriber(spec)
+    writer = runtime.python(
+        "-c", PEER, runtime.domain.root, runtime.domain.prefix, "write", json.dumps(spec.to_json()), "1000000"
+    )
+    for _ in range(50):
+        for _ in range(3):
+            reader.receive(until(10))
+        reader.close()
+        reader = runtime.subscriber(spec)
+    assert reader.dropped == 0
+    writer.kill()
+
+
+def test_clean_removes_files_of_nobody(runtime: FakeRuntime) -> None:
+    spec = runtime.create(runtime.spec("c"))
+    reader, writer = runtime.subscriber(spec), runtime.publisher(spec)
+    dead = peer(runtime, "read", runtime.create(runtime.spec("d")), 0)
+    dead.kill()
+    dead.wait()
+    hash_ = "0354a209029e7d094a819e2d4030ea331e6caaf0"
+    orphans = [
+        Path(f"/dev/shm/{runtime.domain.prefix}{hash_}_1.data"),
+        Path(f"/dev/shm/{runtime.domain.prefix}{hash_}_1_2.connection"),
+        Path(runtime.root, f"{runtime.domain.prefix}3.event"),
+    ]
+    for path in orphans:
+        path.touch()
+    assert runtime.transport.clean() == 4
+    assert not any(path.exists() for path in orphans)
+    assert runtime.transport.clean() == 0
+    send(writer)
+    assert reader.receive(until(1)).header.sequence == 0
