@@ -3,8 +3,10 @@ package plugin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
@@ -129,6 +131,9 @@ func (e *env) unanswered(err error) error {
 			why = after
 		}
 		text = cmp.Or(why, text)
+	}
+	if errors.Is(err, fs.ErrPermission) || strings.Contains(text, "permission denied") {
+		return fmt.Errorf("the Docker engine at %s does not let this user in: permission denied (mostly the group docker is missing)", e.cli.Client().DaemonHost())
 	}
 	return fmt.Errorf("no Docker engine answers at %s: %s", e.cli.Client().DaemonHost(), strings.ReplaceAll(text, "\n", " "))
 }

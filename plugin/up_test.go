@@ -7,11 +7,13 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	goruntime "runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -679,4 +681,45 @@ func TestStandstill(t *testing.T) {
 	p.interrupt()
 	p.end(stopLimit).is(t, 130)
 	t.Logf("%d frames", s.counted("out.txt"))
+}
+
+// The window of the terminal is closed: the run ends well.
+func TestTerminalCloses(t *testing.T) {
+	s := newStage(t, "closes", single("Endless"))
+	if _, err := exec.LookPath("script"); err != nil {
+		t.Skipf("skipped: no script, which has a terminal that can be taken away: %v", err)
+	}
+	p := s.start("script", "--quiet", "--flush", "--command", "docker medianode up", "/dev/null")
+	p.flows(s, "out.txt")
+	p.signal(syscall.SIGKILL)
+	p.end(stopLimit)
+	if !eventually(15*time.Second, func() bool { return len(found(t, s.project)) == 0 }) {
+		t.Error("does not end")
+	}
+	if s.has("out.txt.partial") || s.counted("out.txt") == 0 {
+		t.Error("out.txt is not complete")
+	}
+}
+
+// Projects that come and go at the same time share a directory and no harm.
+func TestSideBySide(t *testing.T) {
+	var wait sync.WaitGroup
+	for i := range 4 {
+		s := newStage(t, fmt.Sprintf("side%d", i), `nodes:
+  - {id: in, node_type: TextFileSource, params: {path: in.txt}}
+  - {id: out, node_type: TextFileSink, params: {path: out.txt}}
+connections: [{from: in, to: out}]
+`)
+		s.write("in.txt", "0\n1\n")
+		wait.Go(func() {
+			for range 10 {
+				p := exec.CommandContext(t.Context(), "docker-medianode", "up")
+				p.Dir, p.Env = s.dir, s.env
+				if text, err := p.CombinedOutput(); err != nil {
+					t.Errorf("%v: %s", err, text)
+				}
+			}
+		})
+	}
+	wait.Wait()
 }
