@@ -22,7 +22,7 @@ COMPOSE = -X github.com/docker/compose/v5/internal.Version=$(shell go list -m -f
 # Tests in Go that need longer than go's ten minutes build images and start containers.
 GOTEST = go test -timeout 40m -ldflags '$(COMPOSE)'
 
-.PHONY: help build install toolchain engine base-images demo test lint fmt bench clean shim
+.PHONY: help build install toolchain engine base-images demo test lint fmt bench soak clean shim
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,8 +83,13 @@ fmt: $(LINTER) $(VENV)/complete ## bring Go, Rust and Python into their format
 	cargo fmt --manifest-path $(SHIM)/Cargo.toml
 	$(VENV)/bin/ruff format $(PYCONF) .
 
-bench: shim ## benchmarks of the Go side
-	$(GOTEST) -run '^$$' -bench . -benchmem ./...
+bench: engine base-images install ## one hop and a warm start, beside their floors and peers (6 min)
+	go run ./bench all
+
+# SOAK=60s for a short one.
+SOAK ?= 10m
+soak: engine base-images install ## 1080p30 for 10 min without a lost frame or a leak
+	go run ./bench soak -for $(SOAK)
 
 clean: ## remove what builds leave in the tree; caches and the engine stay
 	rm -rf bin $(SHIM)/target

@@ -79,7 +79,11 @@ type trips map[key][][]time.Duration
 
 // hop measures every path in turns, so that what else the machine does falls on
 // all of them.
-func hop(ctx context.Context, w io.Writer, rounds int, short bool) error {
+func hop(ctx context.Context, w io.Writer, rounds int, short bool, only string) error {
+	wanted, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
 	image, err := hopImage(ctx)
 	if err != nil {
 		return err
@@ -93,7 +97,7 @@ func hop(ctx context.Context, w io.Writer, rounds int, short bool) error {
 	all, data := trips{}, newPayload(limit)
 	for range rounds {
 		for _, p := range paths(image) {
-			if err := all.measure(ctx, p, data, short); err != nil {
+			if err := all.measure(ctx, p, data, short, wanted); err != nil {
 				return fmt.Errorf("%s, %s: %w", p.name, p.how, err)
 			}
 		}
@@ -102,7 +106,11 @@ func hop(ctx context.Context, w io.Writer, rounds int, short bool) error {
 	return nil
 }
 
-func (all trips) measure(ctx context.Context, p path, data *payload, short bool) error {
+func (all trips) measure(ctx context.Context, p path, data *payload, short bool, wanted *regexp.Regexp) error {
+	chosen := slices.DeleteFunc(sizes(), func(z size) bool { return !wanted.MatchString(p.name + ", " + p.how + ", " + z.name) })
+	if len(chosen) == 0 {
+		return nil
+	}
 	s, err := newSite()
 	defer s.close()
 	if err != nil {
@@ -113,7 +121,7 @@ func (all trips) measure(ctx context.Context, p path, data *payload, short bool)
 		return err
 	}
 	defer l.close()
-	for _, z := range sizes() {
+	for _, z := range chosen {
 		count := z.trips
 		if short {
 			count = max(10, count/4)
@@ -192,6 +200,7 @@ func (all trips) ratio(k key, peer string) string {
 func (all trips) print(w io.Writer, ways []path) {
 	for _, z := range sizes() {
 		t := newTable(z.name, "waits by", "payload", "p50", "p99", "ratio")
+		lines := len(t.rows)
 		for _, how := range []string{"poll", "block", "paced"} {
 			for _, k := range []work{alone, copied, touched} {
 				for _, p := range ways {
@@ -202,7 +211,9 @@ func (all trips) print(w io.Writer, ways []path) {
 				}
 			}
 		}
-		t.print(w)
+		if len(t.rows) > lines {
+			t.print(w)
+		}
 	}
 	fmt.Fprint(w, `alone: nobody touches the payload. copied: the other end copies what came into what goes, as a
 socket and a node that returns its frame always do. touched: besides, each sender writes and each

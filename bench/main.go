@@ -45,6 +45,7 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 	flags := flag.NewFlagSet("bench [hop|start|soak|all]", flag.ContinueOnError)
 	short := flags.Bool("short", false, "fewer rounds: figures are rough")
 	rounds := flags.Int("rounds", 5, "rounds, interleaved")
+	only := flags.String("only", "", "part of hop: a pattern of `path, how, size`, such as 'SDK|wheel.*3.8'")
 	length := flags.Duration("for", 10*time.Minute, "length of soak")
 	what := "all"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
@@ -58,13 +59,13 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 	}
 	switch what {
 	case "hop":
-		return hop(ctx, w, *rounds, *short)
+		return hop(ctx, w, *rounds, *short, *only)
 	case "start":
 		return start(ctx, w, *rounds)
 	case "soak":
 		return soak(ctx, w, *length)
 	case "all":
-		return errors.Join(hop(ctx, w, *rounds, *short), start(ctx, w, *rounds))
+		return errors.Join(hop(ctx, w, *rounds, *short, *only), start(ctx, w, *rounds))
 	}
 	return fmt.Errorf("%q: want hop, start, soak or all", what)
 }

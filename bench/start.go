@@ -90,7 +90,7 @@ after which the container ends and the prompt comes; down then removes what up m
 "python -c pass" in the same image without a network.
 
 `, times(mine, peer), times(first(all[up.name], 0.5), first(all["docker compose up"], 0.5)))
-	return waterfall(ctx, w, up, project, rounds)
+	return waterfall(ctx, w, up, project, image, rounds)
 }
 
 func first(all []timing, q float64) time.Duration {

@@ -20,7 +20,9 @@ import (
 // of the project, events of the engine, messages of the node.
 func stages() [][2]string {
 	return [][2]string{
-		{"project locked", "docker, plugin, plan, image checked"},
+		{"probe created", "docker, plugin, plan, image checked"},
+		{"probe destroyed", "proof that the engine sees this memory"},
+		{"project locked", ""},
 		{"project directory", "engine asked for leftovers"},
 		{"channels", "channels made"},
 		{"container created", "compose loaded; network, volumes, container created"},
@@ -54,10 +56,10 @@ func (m *marks) set(name string, at time.Time) {
 
 // waterfall prints where the time of up goes. It watches closely, so these
 // rounds are not those of the table.
-func waterfall(ctx context.Context, w io.Writer, up launch, project string, rounds int) error {
+func waterfall(ctx context.Context, w io.Writer, up launch, project, image string, rounds int) error {
 	spent := map[string][]time.Duration{}
 	for range rounds {
-		m, began, err := watched(ctx, up, project)
+		m, began, err := watched(ctx, up, project, image)
 		if err != nil {
 			return err
 		}
@@ -84,14 +86,14 @@ func waterfall(ctx context.Context, w io.Writer, up launch, project string, roun
 }
 
 // watched runs up once.
-func watched(ctx context.Context, up launch, project string) (*marks, time.Time, error) {
+func watched(ctx context.Context, up launch, project, image string) (*marks, time.Time, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	m := &marks{at: map[string]time.Time{}}
 	var group sync.WaitGroup
 	defer group.Wait()
 	defer cancel()
 	listening := make(chan error, 1)
-	group.Go(func() { listening <- m.engine(ctx, project) })
+	group.Go(func() { listening <- m.engine(ctx, project, image) })
 	select { // give the events time to flow: there is no sign of it
 	case err := <-listening:
 		return nil, time.Time{}, err
@@ -110,7 +112,7 @@ func watched(ctx context.Context, up launch, project string) (*marks, time.Time,
 }
 
 // engine listens to the engine's events of the project.
-func (m *marks) engine(ctx context.Context, project string) error {
+func (m *marks) engine(ctx context.Context, project, image string) error {
 	cmd := exec.CommandContext(ctx, "docker", "events", "--format", "{{json .}}")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -131,9 +133,12 @@ func (m *marks) engine(ctx context.Context, project string) error {
 		if json.Unmarshal(lines.Bytes(), &e) != nil {
 			continue
 		}
-		ours := e.Actor.Attributes["com.docker.compose.project"] == project
+		of := e.Actor.Attributes["com.docker.compose.project"]
+		ours := of == project
 		at := time.Unix(0, e.TimeNano)
 		switch {
+		case of == "" && e.Type == "container" && e.Actor.Attributes["image"] == image:
+			m.set(map[string]string{"create": "probe created", "destroy": "probe destroyed"}[e.Action], at)
 		case ours && e.Type == "container" && e.Action == "create":
 			m.set("container created", at)
 		case ours && e.Type == "container" && e.Action == "start":
