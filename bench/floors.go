@@ -183,7 +183,7 @@ func waitEvent(fd int) (uint64, error) {
 	var b [8]byte
 	for {
 		_, err := unix.Read(fd, b[:])
-		if err != unix.EINTR { //nolint:errorlint // a system call's own number
+		if err != unix.EINTR {
 			return binary.NativeEndian.Uint64(b[:]), err
 		}
 	}

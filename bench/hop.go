@@ -231,7 +231,7 @@ func hopImage(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := output(ctx, dir, "docker", "medianode", "build", "--progress", "quiet"); err != nil {
+	if _, err := docker(ctx, dir, "medianode", "build", "--progress", "quiet"); err != nil {
 		return "", err
 	}
 	temp, err := os.MkdirTemp("", "hop")
@@ -239,7 +239,7 @@ func hopImage(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(temp)
-	if _, err := output(ctx, dir, "docker", "medianode", "generate", "-o", temp); err != nil {
+	if _, err := docker(ctx, dir, "medianode", "generate", "-o", temp); err != nil {
 		return "", err
 	}
 	return imageOf(filepath.Join(temp, "compose.yaml"))

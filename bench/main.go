@@ -70,14 +70,14 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 	return fmt.Errorf("%q: want hop, start, soak or all", what)
 }
 
-// output runs a command and returns what it wrote to stdout; its error has what
-// it wrote to stderr.
-func output(ctx context.Context, dir, name string, args ...string) (string, error) {
+// docker runs the docker CLI and returns what it wrote to stdout; its error has
+// what it wrote to stderr.
+func docker(ctx context.Context, dir string, args ...string) (string, error) {
 	var stdout, stderr strings.Builder
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := exec.CommandContext(ctx, "docker", args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, tail(stderr.String(), 5))
+		return stdout.String(), fmt.Errorf("docker %s: %w: %s", strings.Join(args, " "), err, tail(stderr.String(), 5))
 	}
 	return stdout.String(), nil
 }

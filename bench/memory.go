@@ -45,12 +45,12 @@ func (m *memory) sample(ctx context.Context) {
 			m.add(name+" (resident)", rss)
 		}
 	}
-	ids, err := output(ctx, "", "docker", "ps", "-q", "--filter", "label=com.docker.compose.project="+m.project)
+	ids, err := docker(ctx, "", "ps", "-q", "--filter", "label=com.docker.compose.project="+m.project)
 	if err != nil || strings.TrimSpace(ids) == "" {
 		return
 	}
 	args := append([]string{"stats", "--no-stream", "--format", "{{.Name}}\t{{.MemUsage}}"}, strings.Fields(ids)...)
-	stats, err := output(ctx, "", "docker", args...)
+	stats, err := docker(ctx, "", args...)
 	if err != nil {
 		return
 	}

@@ -159,9 +159,9 @@ func (s *site) container(ctx context.Context, image string, env map[string]strin
 	s.later(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		_, _ = output(ctx, "", "docker", "rm", "-f", name)
+		_, _ = docker(ctx, "", "rm", "-f", name)
 	})
-	_, err := output(ctx, "", "docker", append(args, command...)...)
+	_, err := docker(ctx, "", append(args, command...)...)
 	return name, err
 }
 
@@ -182,7 +182,7 @@ func (s *site) wheel(ctx context.Context, image string, l *shm, how string) erro
 // awaitLine waits until a container has said something good.
 func awaitLine(ctx context.Context, name string) error {
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		out, err := output(ctx, "", "docker", "logs", name)
+		out, err := docker(ctx, "", "logs", name)
 		if err != nil {
 			return err
 		}
@@ -229,7 +229,7 @@ func (s *site) sdk(ctx context.Context, image, how string) error {
 	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if err := converse(limited, commands, answers); err != nil {
-		logs, _ := output(ctx, "", "docker", "logs", name)
+		logs, _ := docker(ctx, "", "logs", name)
 		return fmt.Errorf("echo by the SDK: %w\n%s", err, tail(logs, 10))
 	}
 	return nil

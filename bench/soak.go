@@ -39,7 +39,7 @@ func soak(ctx context.Context, w io.Writer, length time.Duration) error {
 	if err := soakPipeline(dir, frames); err != nil {
 		return err
 	}
-	if out, err := output(ctx, dir, "docker", "medianode", "build", "-p", project, "--progress", "quiet"); err != nil {
+	if out, err := docker(ctx, dir, "medianode", "build", "-p", project, "--progress", "quiet"); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)
 	}
 	fmt.Fprintf(w, "soak: %d frames of 1920x1080 rgb24 at %d/s, camera → negative → nowhere, %s\n", frames, soakRate, length)
@@ -145,7 +145,7 @@ func checkNothingLeft(ctx context.Context, w io.Writer, project string) error {
 	var left []string
 	label := "label=com.docker.compose.project=" + project
 	for _, what := range [][]string{{"ps", "-aq"}, {"volume", "ls", "-q"}, {"network", "ls", "-q"}} {
-		out, err := output(ctx, "", "docker", append(what, "--filter", label)...)
+		out, err := docker(ctx, "", append(what, "--filter", label)...)
 		if err != nil {
 			return err
 		}

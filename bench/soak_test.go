@@ -12,7 +12,7 @@ func TestSoak(t *testing.T) {
 		t.Skip("skipped: takes 30 s")
 	}
 	for _, args := range [][]string{{"version"}, {"medianode", "version"}} {
-		if _, err := output(t.Context(), "", "docker", args...); err != nil {
+		if _, err := docker(t.Context(), "", args...); err != nil {
 			t.Skipf("skipped: no engine or no plugin: %v", err)
 		}
 	}

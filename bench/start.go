@@ -42,7 +42,7 @@ func start(ctx context.Context, w io.Writer, rounds int) error {
 		{"medianode", "build", "-f", file, "--progress", "quiet"},
 		{"medianode", "generate", "-f", file, "-p", project + "-compose", "-o", temp},
 	} {
-		if _, err := output(ctx, "", "docker", args...); err != nil {
+		if _, err := docker(ctx, "", args...); err != nil {
 			return err
 		}
 	}

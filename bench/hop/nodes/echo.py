@@ -2,7 +2,6 @@
 
 import medianode._runner
 import numpy as np
-
 from medianode import Node
 
 TOUCHED = 2  # see work in hop.go
