@@ -341,6 +341,23 @@ func TestKilledWithCompleteDataIsAWarning(t *testing.T) {
 	}
 }
 
+// A process that ends by itself after TERM was not killed.
+func TestEndAfterTerm(t *testing.T) {
+	r := newRig(t, 10)
+	r.mid.slow, r.config.StopGrace = 500*time.Millisecond, 100*time.Millisecond
+	s := r.start()
+	if err := s.Wait(t.Context()); err != nil {
+		t.Errorf("Wait: %v", err)
+	}
+	if n := s.Report().Nodes[1]; n.State != StateExited || n.ExitCode == nil || *n.ExitCode != 0 || n.Forced {
+		t.Errorf("node: %+v", n)
+	}
+	if w := s.Report().Warnings; len(w) != 1 || !strings.Contains(w[0], "mid: its data is complete, but it needed longer than the stop grace") {
+		t.Errorf("warnings: %q", w)
+	}
+	r.end(s)
+}
+
 // TestSlowExit: a process that has said its last word may take its time to end.
 func TestSlowExit(t *testing.T) {
 	r := newRig(t, 10)

@@ -279,6 +279,10 @@ func (s *Session) settle(m *member) {
 		s.setState(m, StateFailed)
 	case m.closed && !m.hasControl():
 		s.setState(m, StateExited) // by the signal it was sent
+	case m.forced && m.closed && c.ExitCode == 0:
+		m.forced = false // it was told to end, and did so by itself
+		s.setState(m, StateExited)
+		s.warn(fmt.Sprintf("node %s: its data is complete, but it needed longer than the stop grace of %s", m.ID, s.grace))
 	case m.forced && m.closed:
 		s.setState(m, StateExited)
 		s.warn(fmt.Sprintf("node %s: its data is complete, but it had to be killed", m.ID))
