@@ -11,6 +11,8 @@ package iox
 // calls below point to stays on the stack.
 #cgo noescape iox_outlet_loan
 #cgo nocallback iox_outlet_loan
+#cgo noescape iox_outlet_refresh
+#cgo nocallback iox_outlet_refresh
 #cgo noescape iox_loan_send
 #cgo nocallback iox_loan_send
 #cgo noescape iox_loan_drop
@@ -120,6 +122,12 @@ func loan(o *cOutlet, n int) (cFrame, error) {
 	var text C.iox_text
 	code := C.iox_outlet_loan(o, C.uint64_t(n), &frame, &text)
 	return frame, check("loan", code, &text)
+}
+
+func refreshOutlet(o *cOutlet) error {
+	var text C.iox_text
+	code := C.iox_outlet_refresh(o, &text)
+	return check("refresh", code, &text)
 }
 
 func sendLoan(handle unsafe.Pointer) error {

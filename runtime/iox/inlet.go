@@ -108,6 +108,17 @@ func (in *inlet) frame(f cFrame) channel.Raw {
 	return channel.Raw{Header: header, Payload: payload, Ticket: ticket}
 }
 
+// refresh lets go of writers that are gone and have nothing unread.
+func (in *inlet) refresh() error {
+	in.mu.RLock()
+	defer in.mu.RUnlock()
+	if in.raw == nil {
+		return nil
+	}
+	_, err := pending(in.raw)
+	return err
+}
+
 func (in *inlet) Release(ticket uint64) error {
 	handle, ok := in.samples.Take(ticket)
 	if !ok {

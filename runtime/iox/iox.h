@@ -79,6 +79,8 @@ void iox_channel_drop(iox_channel *channel);
 int32_t iox_outlet_open(const iox_node *node, const iox_spec *spec, iox_outlet **out, iox_text *text);
 void iox_outlet_drop(iox_outlet *outlet);
 int32_t iox_outlet_loan(const iox_outlet *outlet, uint64_t len, iox_frame *out, iox_text *text);
+/* Lets go of readers that are gone. */
+int32_t iox_outlet_refresh(const iox_outlet *outlet, iox_text *text);
 /* Ends the loan, also when it fails. */
 int32_t iox_loan_send(void *loan, iox_text *text);
 void iox_loan_drop(void *loan);
@@ -87,7 +89,7 @@ int32_t iox_inlet_open(const iox_node *node, const iox_spec *spec, uint64_t buff
 void iox_inlet_drop(iox_inlet *inlet);
 /* What has arrived, at most `max`; an error only if that is nothing. */
 int32_t iox_inlet_receive(const iox_inlet *inlet, iox_frame *frames, uint64_t max, uint64_t *count, iox_text *text);
-/* Whether a frame has arrived. */
+/* Whether a frame has arrived; lets go of writers that are gone. */
 int32_t iox_inlet_pending(const iox_inlet *inlet, uint64_t *pending, iox_text *text);
 void iox_inlet_release(void *const *handles, uint64_t n);
 

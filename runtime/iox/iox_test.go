@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -266,6 +267,64 @@ func TestClean(t *testing.T) {
 	}
 	if err := c.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCleanOpenEnds kills the peers of ends that are open and idle: nothing of
+// the dead stays, and the ends go on with the next peers.
+func TestCleanOpenEnds(t *testing.T) {
+	p := newProject(t, false)
+	tr := p.open(t)
+	in, out := spec("main_a_output", 64, 2, 4), spec("main_b_output", 64, 2, 4)
+	for _, s := range []channel.Spec{in, out} {
+		if _, err := tr.Create(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sub, err := channel.NewSubscriber(tr, in, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, err := channel.NewPublisher(tr, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := p.left(t)
+	for range 2 {
+		peer := p.process(t)
+		peer.Do(t, channeltest.Request{Do: "publisher", Ports: []string{"w"}, Spec: &in})
+		peer.Do(t, channeltest.Request{Do: "subscriber", Ports: []string{"r"}, Spec: &out})
+		peer.Do(t, channeltest.Request{Do: "send", Ports: []string{"w"}, Count: 2})
+		loan, err := pub.Loan(1)
+		if err == nil {
+			err = loan.Send(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := sub.Receive(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		peer.Kill()
+		if n, err := tr.Clean(); n != 1 || err != nil {
+			t.Errorf("clean: %d, %v, want the one that died", n, err)
+		}
+		second, err := sub.Receive(t.Context()) // not lost by cleaning
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(first.Release(), second.Release()); err != nil {
+			t.Error(err)
+		}
+		if _, ok, err := sub.TryReceive(); ok || err != nil { // lets go of the dead one
+			t.Errorf("received one more: %v", err)
+		}
+		for _, file := range p.left(t) {
+			if !slices.Contains(before, file) {
+				t.Errorf("left: %s", file)
+			}
+		}
 	}
 }
 

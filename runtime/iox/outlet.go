@@ -93,6 +93,17 @@ func (o *outlet) Discard(ticket uint64) error {
 	return nil
 }
 
+// refresh lets go of readers that are gone: while one of the two ends has a
+// connection open, its file stays.
+func (o *outlet) refresh() error {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	if o.raw == nil {
+		return nil
+	}
+	return refreshOutlet(o.raw)
+}
+
 func (o *outlet) Wake() error { return o.bell.ring() }
 
 func (o *outlet) Wait(ctx context.Context, limit time.Duration) error { return o.bell.wait(ctx, limit) }

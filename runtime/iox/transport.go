@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -113,15 +115,29 @@ func (c *created) Close() error {
 	return err
 }
 
-// Clean removes what dead processes left behind and says how many dead there
-// were and how many files that belonged to nobody.
+// Clean removes what dead processes left behind, connections to open ends of
+// this process included, and says how many dead there were and how many files
+// that belonged to nobody.
 func (t *Transport) Clean() (int, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if t.node == nil {
 		return 0, channel.ErrClosed
 	}
-	return clean(t.node)
+	n, err := clean(t.node)
+	for _, end := range t.opened() {
+		if port, ok := end.(interface{ refresh() error }); ok {
+			err = errors.Join(err, port.refresh())
+		}
+	}
+	return n, err
+}
+
+// opened are the ends and channels that are open.
+func (t *Transport) opened() []io.Closer {
+	t.endsMu.Lock()
+	defer t.endsMu.Unlock()
+	return slices.Collect(maps.Keys(t.ends))
 }
 
 // Close leaves the domain, safe twice. It closes what is open; frames that are
@@ -134,14 +150,8 @@ func (t *Transport) Close() error {
 	if node == nil {
 		return nil
 	}
-	t.endsMu.Lock()
-	ends := make([]io.Closer, 0, len(t.ends))
-	for end := range t.ends {
-		ends = append(ends, end)
-	}
-	t.endsMu.Unlock()
 	var err error
-	for _, end := range ends {
+	for _, end := range t.opened() {
 		err = errors.Join(err, end.Close())
 	}
 	dropNode(node)

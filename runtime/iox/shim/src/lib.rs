@@ -13,6 +13,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::path::Path;
 use std::ptr;
 
+use iceoryx2::port::update_connections::UpdateConnections;
 use iceoryx2::prelude::*;
 
 use failure::{Code, Failure, Text, coded, fitted, other, run};
@@ -219,6 +220,22 @@ pub unsafe extern "C" fn iox_outlet_loan(
         // SAFETY: the caller's promise.
         unsafe { out.write(frame) };
         Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { run(text, body) }
+}
+
+/// Lets go of readers that are gone.
+///
+/// # Safety
+/// `outlet` is open; `text` is valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iox_outlet_refresh(outlet: *const Outlet, text: *mut Text) -> i32 {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let outlet = unsafe { &*outlet };
+        let _listed = outlet.domain.enter();
+        outlet.publisher.update_connections().map_err(|e| other("update connections", e))
     };
     // SAFETY: the caller's promise.
     unsafe { run(text, body) }
