@@ -122,9 +122,10 @@ func (in *input) receive(ctx context.Context, quit <-chan struct{}) arrival {
 		}
 		err = errors.Join(err, sample.Release())
 	}
-	if kind := in.Kind; err == nil && kind != "" && sample.Header.Kind.String() != kind {
-		err = fmt.Errorf("input %s: frame %d from %s is %s, want %s", in.Port, sample.Header.Sequence, in.Source, sample.Header.Kind, kind)
-		err = errors.Join(err, sample.Release())
+	if err == nil {
+		if err = in.check(sample.Header); err != nil {
+			err = errors.Join(err, sample.Release())
+		}
 	}
 	if err != nil {
 		<-in.room
@@ -134,6 +135,18 @@ func (in *input) receive(ctx context.Context, quit <-chan struct{}) arrival {
 		Port: in.Port, Source: in.Source, SourcePort: in.SourcePort,
 		Header: sample.Header, Payload: sample.Payload, sample: sample, in: in,
 	}}
+}
+
+// check wants a frame of the input's kind.
+func (in *input) check(h *channel.Header) error {
+	want := in.Kind
+	switch {
+	case h.Kind == channel.Control && want == "":
+		want = "media"
+	case want == "" || want == h.Kind.String():
+		return nil
+	}
+	return fmt.Errorf("input %s: frame %d from %s is %s, want %s", in.Port, h.Sequence, in.Source, h.Kind, want)
 }
 
 // wait waits for a frame as long as there is a writer. Once the session has

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -237,6 +238,27 @@ func TestTwoChannels(t *testing.T) {
 	}
 	if err := errors.Join(one.Close(t.Context(), false), two.Close(t.Context(), false), p.Close(t.Context(), false)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestKindOfAnInput: a frame that is none of a node's is an error that names it.
+func TestKindOfAnInput(t *testing.T) {
+	for kind, want := range map[string]string{"": "is control, want media", "text": "is control, want text"} {
+		s := spec("a", channel.Block, 2)
+		m := transport(t, s)
+		i := in(s, "p")
+		i.Kind = kind
+		reader := open(t, m, channel.Node{ID: "n", Inputs: []channel.Input{i}})
+		p := open(t, m, producer(s))
+		if err := p.Send(t.Context(), "output", channel.Header{Kind: channel.Control}, []byte("x")); err != nil {
+			t.Error(err)
+		}
+		if _, err := reader.Receive(t.Context()); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "frame 0 from p") {
+			t.Errorf("kind %q: %v", kind, err)
+		}
+		if err := errors.Join(reader.Close(t.Context(), false), p.Close(t.Context(), false)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

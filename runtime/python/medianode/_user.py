@@ -51,10 +51,10 @@ def failure(phase: str, err: BaseException, frame: Optional[Frame] = None) -> No
     if isinstance(err, NodeFailure):
         return err
     port, sequence = (err.port, err.sequence) if isinstance(err, FrameError) else (None, None)
-    if frame is not None:
-        port = port or frame.port
-        sequence = frame.sequence if sequence is None else sequence
-    trace = format_trace(err)
+    if frame is not None and sequence is None:
+        port, sequence = frame.port, frame.sequence  # the one in process, also if it is not the one at fault
+    # The SDK's own errors say all in their text, and no line of the user's is to blame.
+    trace = "" if isinstance(err, FrameError) else format_trace(err)
     if isinstance(err, FrameError):
         message = str(err)
     elif isinstance(err, SystemExit):

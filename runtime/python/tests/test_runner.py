@@ -251,7 +251,7 @@ def test_errors(runtime: FakeRuntime, tmp_path: Path, name: str) -> None:
     assert message in error["message"]
     assert ("port" in error) == (name != "close")
     if phase == "process" and name != "keeps":
-        assert (error["port"], error["sequence"]) == ("output" if name == "large" else "input", 0)
+        assert (error["port"], error["sequence"]) == ("input", 0)
     if name == "raise":
         assert error["traceback"].count("File ") == 2
         assert "user.py" in error["traceback"]
