@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -210,7 +211,16 @@ func TestEngineAbandoned(t *testing.T) {
 	}
 	_ = child.Process.Kill()
 	_ = child.Wait()
+	dir, domain := runtime.Directory(p.config.UID, project), channel.NewDomain(p.config.UID, project)
+	// As of a process that died while it cleaned up after another.
+	orphan := domain.Prefix + "b9fc73e5c1f646968758453273c6c65cb372831b_1_2.connection"
+	if err := os.WriteFile(filepath.Join(dir, "shm", orphan), nil, 0o666); err != nil {
+		t.Error(err)
+	}
 	p.ends(project)
+	if ports, nodes := remains(t, dir); len(ports) > 0 || len(nodes) > 0 {
+		t.Errorf("the node left of its runtime: %v %v", ports, nodes)
+	}
 	p.takeName(project)
 	s := p.start()
 	if err := errors.Join(s.Wait(t.Context()), s.Close()); err != nil {

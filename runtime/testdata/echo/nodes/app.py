@@ -1,12 +1,34 @@
-"""The node of the runtime's tests on a real engine."""
+"""The nodes of the runtime's tests on a real engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
 
 from medianode import Frame, Node
 
 
 class Echo(Node):
-    """Sends on what comes, or fails if ``params.raise`` says so."""
+    """Sends on what comes, or does what params say."""
 
-    def process(self, frame: Frame) -> Frame:
+    def open(self, session: str) -> None:
+        self.kept: list[Frame] = []
+
+    def process(self, frame: Frame) -> Iterator[Frame]:
         if self.params.get("raise"):
             raise ValueError("asked to")
-        return frame
+        if self.params.get("keep"):
+            self.kept.append(frame)
+        if self.params.get("stray"):
+            yield Frame.from_text("nobody reads it", port="stray")
+        grow = self.params.get("grow")
+        yield Frame.from_bytes(bytes(grow)) if grow else frame
+
+
+class Count(Node):
+    """Sends numbers until it is told to stop."""
+
+    def produce(self) -> Iterator[Frame]:
+        number = 0
+        while True:
+            yield Frame.from_text(str(number))
+            number += 1
