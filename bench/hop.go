@@ -95,6 +95,7 @@ func hop(ctx context.Context, w io.Writer, rounds int, short bool, only string) 
 	pin("0")
 	defer unpin()
 	all, data := trips{}, newPayload(limit)
+	defer all.print(w, paths(image)) // also what there is if it is interrupted
 	for range rounds {
 		for _, p := range paths(image) {
 			if err := all.measure(ctx, p, data, short, wanted); err != nil {
@@ -102,7 +103,6 @@ func hop(ctx context.Context, w io.Writer, rounds int, short bool, only string) 
 			}
 		}
 	}
-	all.print(w, paths(image))
 	return nil
 }
 
