@@ -58,6 +58,11 @@ func start(ctx context.Context, w io.Writer, rounds int) error {
 		{"docker compose down", []string{"compose", "-f", compose, "down", "-v"}, ""},
 		up,
 	}
+	defer func() { // if it is interrupted
+		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		_, _ = docker(cleaning, "", "compose", "-f", compose, "down", "-v")
+	}()
 	all := map[string][]timing{}
 	for round := range rounds + 1 {
 		for _, l := range ways {
