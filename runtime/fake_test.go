@@ -31,7 +31,8 @@ type fakeEngine struct {
 	foreign    []Container
 	info       Info
 	sees       bool
-	blind      bool // no events
+	blind      bool          // no events
+	lag        time.Duration // between the start of the containers and the end of Up
 }
 
 // script is what a container does.
@@ -96,6 +97,7 @@ func (f *fakeEngine) Up(ctx context.Context, p *types.Project) error {
 		}
 		f.start(service, s)
 	}
+	time.Sleep(f.lag)
 	return f.call(ctx, "up")
 }
 

@@ -85,6 +85,11 @@ func (m *member) isReady() bool {
 	return m.state == StateReady
 }
 
+// isStarting says whether the node's container runs and it is not ready yet.
+func (m *member) isStarting() bool {
+	return m.state == StateStarting || m.state == StateLoading || m.state == StateOpening
+}
+
 // command gives the node something to do. The queue holds all commands there are.
 func (m *member) command(name, session string) {
 	if !m.hasControl() {

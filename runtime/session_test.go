@@ -219,6 +219,20 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// A node may be ready before the engine says that its container runs.
+func TestReadyBeforeStarted(t *testing.T) {
+	r := newRig(t, 10)
+	r.engine.blind, r.engine.lag = true, 300*time.Millisecond
+	s, err := Start(t.Context(), r.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+	r.end(s)
+}
+
 func TestStopDrains(t *testing.T) {
 	r := newRig(t, 0)
 	s := r.start()

@@ -139,12 +139,15 @@ func (s *Session) onStart(m *member, id string, at time.Time) {
 		return
 	}
 	m.container = id
-	s.setState(m, StateStarting)
+	// A node may have said more by now than the engine: it does not go back.
+	if m.state == StateCreated {
+		s.setState(m, StateStarting)
+	}
 	s.group.Go(func() { s.follow(m, id) })
 	if s.killed || (s.stopping && s.started.IsZero()) {
 		s.sendSignal(m, "SIGKILL")
 	}
-	if m.hasControl() && !s.stopping {
+	if m.hasControl() && !s.stopping && m.isStarting() {
 		// The engine's clock may be another one: the deadline is this process's.
 		m.deadline = time.Now().Add(m.StartTimeout - min(max(0, time.Since(at)), m.StartTimeout/2))
 	}
