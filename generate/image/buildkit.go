@@ -23,7 +23,6 @@ import (
 type Engine interface {
 	DialHijack(ctx context.Context, url, proto string, meta map[string][]string) (net.Conn, error)
 	ImageInspect(ctx context.Context, ref string, opts ...client.ImageInspectOption) (client.ImageInspectResult, error)
-	ImageList(ctx context.Context, o client.ImageListOptions) (client.ImageListResult, error)
 }
 
 // BuildKit builds with the BuildKit inside the engine.
