@@ -192,11 +192,6 @@ func (p *Publisher) full(sequence uint64, check bool) int {
 	return -1
 }
 
-// WouldBlock says whether a Send now would have to wait.
-func (p *Publisher) WouldBlock() bool {
-	return p.spec.Policy == Block && p.full(p.ledger.Next().Load(), false) >= 0
-}
-
 // End sends the end of the stream; failed says that it ends by an error.
 func (p *Publisher) End(ctx context.Context, failed bool) error {
 	l, err := p.Loan(0)

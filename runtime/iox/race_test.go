@@ -54,7 +54,6 @@ func use(t *testing.T, l link, i int) error {
 		}
 		return nil
 	case 3:
-		_ = l.pub.WouldBlock()
 		loan, err := l.pub.Loan(1)
 		if err != nil {
 			return err

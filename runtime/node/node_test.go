@@ -241,6 +241,59 @@ func TestTwoChannels(t *testing.T) {
 	}
 }
 
+// hooked calls after when a writer has sent.
+type hooked struct {
+	channel.Transport
+	after func()
+}
+
+type hookedOutlet struct {
+	channel.Outlet
+	after func()
+}
+
+func (h hooked) Outlet(s channel.Spec) (channel.Outlet, error) {
+	o, err := h.Transport.Outlet(s)
+	return hookedOutlet{o, h.after}, err
+}
+
+func (o hookedOutlet) Send(ticket uint64) error {
+	defer o.after()
+	return o.Outlet.Send(ticket)
+}
+
+// TestCancelledBetween: a frame that is sent to the readers that block is sent
+// to those that drop too.
+func TestCancelledBetween(t *testing.T) {
+	a, b := spec("a", channel.Block, 100), spec("b", channel.DropOldest, 100)
+	m := transport(t, a, b)
+	one := open(t, m, channel.Node{ID: "n", Inputs: []channel.Input{in(a, "p")}})
+	two := open(t, m, channel.Node{ID: "o", Inputs: []channel.Input{in(b, "p")}})
+	cancel := context.CancelFunc(func() {})
+	p, err := Open(hooked{m, func() { cancel() }}, channel.Node{ID: "p", Outputs: []channel.Output{{Port: "output", Channels: []channel.Spec{a, b}}}}, "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		var ctx context.Context
+		ctx, cancel = context.WithCancel(t.Context())
+		if err := p.Send(ctx, "output", channel.Header{Kind: channel.Text}, nil); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		for _, r := range []*Ports{one, two} {
+			f, err := r.Receive(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Release()
+		}
+	}
+	if err := errors.Join(one.Close(t.Context(), false), two.Close(t.Context(), false), p.Close(t.Context(), false)); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestKindOfAnInput: a frame that is none of a node's is an error that names it.
 func TestKindOfAnInput(t *testing.T) {
 	for kind, want := range map[string]string{"": "is control, want media", "text": "is control, want text"} {

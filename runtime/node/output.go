@@ -84,6 +84,7 @@ func (l Loan) Send(ctx context.Context) error {
 			}
 			return fmt.Errorf("output %s: %w", l.out.Port, err)
 		}
+		ctx = context.WithoutCancel(ctx) // sent to some, so sent to all: the others do not wait
 	}
 	return nil
 }
