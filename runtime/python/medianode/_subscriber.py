@@ -89,9 +89,8 @@ class Subscriber:
         """
         if self._closed:
             raise ClosedError(f"channel {self.spec.name}: closed")
-        words = self._words
-        if words[self._slot + R_NEXT] == words[W_NEXT] and words[W_STATE] != VACANT:
-            return None  # a writer that keeps the ledger claims a frame before it sends it
+        if self._has_all():
+            return None
         if len(self._held) >= self._hold and not self._make_room():
             return None
         while True:
@@ -106,6 +105,11 @@ class Subscriber:
                 return got
             if got is not None:
                 raise got
+
+    def _has_all(self) -> bool:
+        # A writer that keeps the ledger claims a frame before it sends it.
+        words = self._words
+        return bool(words[self._slot + R_NEXT] == words[W_NEXT] and words[W_STATE] != VACANT)
 
     def _make_room(self) -> bool:
         if not self._port.has_samples():
@@ -131,6 +135,8 @@ class Subscriber:
         length = sample.header.number_of_elements
         bad: Optional[CorruptError] = None
         try:
+            if length > self.spec.max_frame:  # no view may be made of it
+                raise CorruptError(f"corrupt frame header: {length} bytes, max_frame is {self.spec.max_frame}")
             check(header, length)
         except CorruptError as err:
             bad = CorruptError(f"channel {self.spec.name}: frame {sequence}: {err}")
@@ -166,7 +172,8 @@ class Subscriber:
         if not waiting:
             return False
         self.ledger.fence()
-        return bool(self._port.has_samples())
+        # What has arrived and is from before this reader joined is nothing.
+        return bool(self._port.has_samples()) and not self._has_all()
 
     def receive(self, patience: Check = patient) -> Received:
         """Wait for a frame; one with END_OF_STREAM is the last."""

@@ -11,15 +11,24 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fake_runtime import FakeRuntime, ended, payload, until
 
 from medianode._config import Spec
-from medianode._errors import ChannelError, ClosedError, LoanedError, NoSpaceError, ReleasedError, TooLargeError
+from medianode._errors import (
+    ChannelError,
+    ClosedError,
+    CorruptError,
+    LoanedError,
+    NoSpaceError,
+    ReleasedError,
+    TooLargeError,
+)
 from medianode._header import BYTES, FAILED, new_header
-from medianode._ledger import DETACHED, R_STATE, W_BLOCKED, W_NEXT, Ledger, slot_index
+from medianode._ledger import DETACHED, R_NEXT, R_STATE, W_BLOCKED, W_NEXT, Ledger, slot_index
 from medianode._publisher import Publisher
 
 PEER = """
@@ -327,6 +336,32 @@ def test_readers_that_come_and_go_lose_nothing(runtime: FakeRuntime) -> None:
         reader = runtime.subscriber(spec)
     assert reader.dropped == 0
     writer.kill()
+
+
+def test_a_length_that_no_frame_can_have(runtime: FakeRuntime) -> None:
+    spec = runtime.create(runtime.spec("c", max_frame=64))
+    reader, writer = runtime.subscriber(spec), runtime.publisher(spec)
+    send(writer)
+    sample = reader._port.receive()
+    liar = SimpleNamespace(
+        user_header_ptr=sample.user_header_ptr, payload_ptr=0, header=SimpleNamespace(number_of_elements=1 << 40)
+    )
+    got = reader._admit(liar)
+    assert isinstance(got, CorruptError)
+    assert "max_frame is 64" in str(got)
+    assert reader.dropped == 1
+
+
+def test_a_frame_from_before_does_not_keep_a_reader_awake(runtime: FakeRuntime) -> None:
+    spec = runtime.create(runtime.spec("c"))
+    reader, writer = runtime.subscriber(spec), runtime.publisher(spec)
+    send(writer)
+    reader._words[reader._slot + R_NEXT] = 1  # as if it had joined after the claim
+    assert reader.take() is None
+    assert not reader.announce(True)
+    send(writer)
+    assert reader.announce(True)
+    assert reader.receive(until(1)).header.sequence == 1
 
 
 def test_clean_removes_files_of_nobody(runtime: FakeRuntime) -> None:
