@@ -15,11 +15,7 @@ func downCommand(e *env) *cobra.Command {
 		Example: "  docker medianode down -p captions     # works without the pipeline file",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			project, err := e.named()
-			if err != nil {
-				return err
-			}
-			engine, err := e.engine(cmd.Context())
+			project, engine, err := e.known(cmd.Context())
 			if err != nil {
 				return err
 			}

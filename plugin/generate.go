@@ -31,6 +31,9 @@ same pipeline gives the same bytes. Needs no engine.`,
 			if err != nil {
 				return err
 			}
+			if base == "." {
+				return exit(exitUsage, "generate: "+out+" is the pipeline's own directory: give another one with -o, so that nothing is written among the sources")
+			}
 			p, err := e.resolve(s, generate.Host{Form: generate.Portable, Base: base})
 			if err != nil {
 				return err

@@ -19,11 +19,7 @@ func logsCommand(e *env) *cobra.Command {
 			if err := oneOf("--format", format, "table", "json"); err != nil {
 				return err
 			}
-			project, err := e.named()
-			if err != nil {
-				return err
-			}
-			engine, err := e.engine(cmd.Context())
+			project, engine, err := e.known(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -21,11 +21,7 @@ func psCommand(e *env) *cobra.Command {
 			if err := oneOf("--format", format, "table", "json"); err != nil {
 				return err
 			}
-			project, err := e.named()
-			if err != nil {
-				return err
-			}
-			engine, err := e.engine(cmd.Context())
+			project, engine, err := e.known(cmd.Context())
 			if err != nil {
 				return err
 			}

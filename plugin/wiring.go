@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/docker/cli/cli/command"
 
+	"github.com/medianode/docker-medianode/runtime"
 	"github.com/medianode/docker-medianode/runtime/builtin"
 	"github.com/medianode/docker-medianode/schemas/pipeline"
 )
@@ -133,6 +135,16 @@ func (e *env) named() (string, error) {
 		return "", err
 	}
 	return e.name(s)
+}
+
+// known is a project and the engine that knows it.
+func (e *env) known(ctx context.Context) (string, runtime.Engine, error) {
+	project, err := e.named()
+	if err != nil {
+		return "", nil, err
+	}
+	engine, err := e.engine(ctx)
+	return project, engine, err
 }
 
 // explain prints diagnostics with their source lines; other errors stay.
