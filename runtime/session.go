@@ -79,6 +79,7 @@ type supervision struct {
 
 	cause     error   // the first failure that is no node's
 	culprit   *member // the first node that failed
+	late      *member // the node whose frames were in flight when the grace ended
 	err       error   // of Wait, once over
 	nodeError *NodeError
 	warnings  []string

@@ -393,7 +393,21 @@ func TestStopOfADeafNode(t *testing.T) {
 	err := s.Stop(t.Context())
 	r.end(s)
 	var got *NodeError
-	if !errors.As(err, &got) || got.Phase != "stop" {
+	if !errors.As(err, &got) || got.Phase != "stop" || got.Node != "mid" {
+		t.Errorf("Stop: %v", err)
+	}
+}
+
+// A node that needs longer than the grace for what is in flight is to blame,
+// and not the built-in node that waits for it.
+func TestStopOfASlowNode(t *testing.T) {
+	r := newRig(t, 0)
+	r.mid.hang, r.config.StopGrace = "process", 100*time.Millisecond
+	s := r.start()
+	err := s.Stop(t.Context())
+	r.end(s)
+	var got *NodeError
+	if !errors.As(err, &got) || got.Phase != "stop" || got.Node != "mid" || !strings.Contains(got.Message, "lost") {
 		t.Errorf("Stop: %v", err)
 	}
 }

@@ -215,7 +215,11 @@ func (s *Session) onReturn(m *member, err error) {
 	case errors.Is(err, errCut) && s.killed:
 		s.setState(m, StateFailed)
 	case errors.Is(err, errCut):
-		s.failNode(m, &NodeError{Phase: "stop", Message: err.Error() + fmt.Sprintf(" of %s", s.grace)})
+		if s.late == nil {
+			s.late = m
+		}
+		s.setState(m, StateFailed)
+		s.failNode(s.late, &NodeError{Phase: "stop", Message: err.Error() + fmt.Sprintf(" of %s; what was in flight is lost", s.grace)})
 	case errors.Is(err, node.ErrIncomplete):
 		s.setState(m, StateFailed) // by another node's failure, which is told first
 		s.stop()
@@ -317,59 +321,4 @@ func (s *Session) fail(err error) {
 		s.cause = err
 	}
 	s.stop()
-}
-
-// stop lets the sources end and what is in flight drain, for the grace. A
-// session that has not started has nothing in flight.
-func (s *Session) stop() {
-	if s.stopping {
-		return
-	}
-	s.stopping = true
-	s.stopSource()
-	if s.started.IsZero() {
-		s.cutUp()
-		s.terminate()
-		s.checkClosed()
-		return
-	}
-	for _, m := range s.members {
-		m.command(channel.CommandStop, s.c.Session)
-		s.dismiss(m)
-	}
-	s.termAt = time.Now().Add(s.grace)
-}
-
-// terminate is the end of the grace.
-func (s *Session) terminate() {
-	s.stopping = true
-	s.termAt = time.Time{}
-	s.stopSource()
-	s.cutHard()
-	s.signal("SIGTERM")
-	s.killAt = time.Now().Add(termGrace)
-}
-
-// kill ends everything at once.
-func (s *Session) kill() {
-	if s.killed {
-		return
-	}
-	s.killed, s.stopping = true, true
-	s.termAt, s.killAt = time.Time{}, time.Time{}
-	s.stopSource()
-	s.cutUp()
-	s.cutHard()
-	s.signal("SIGKILL")
-	s.giveUpAt = time.Now().Add(killGrace)
-}
-
-// signal is sent to every container that has not ended.
-func (s *Session) signal(name string) {
-	for _, m := range s.members {
-		if m.Container && !m.exited && m.dead == nil {
-			m.forced = m.forced || (!s.started.IsZero() && m.state != StateFailed)
-			s.sendSignal(m, name)
-		}
-	}
 }
