@@ -40,9 +40,9 @@ def compile_all(directories):
 
 
 def python(version):
-    have = "%d.%d" % sys.version_info[:2]
+    have = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if have != version[0]:
-        sys.exit("base_image has Python %s, but docker.python_version is %s" % (have, version[0]))
+        sys.exit(f"base_image has Python {have}, but docker.python_version is {version[0]}")
 
 
 if __name__ == "__main__":
