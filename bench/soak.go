@@ -21,9 +21,11 @@ const (
 	soakWarmUp = 0.2             // of the run, before memory has to be flat
 	// After the warm-up a process's memory stays within soakSpread, and its last
 	// third is not above its first by more than soakDrift: what leaks a byte a
-	// frame would pass, what leaks a header a frame does not.
-	soakSpread = 8 << 20
-	soakDrift  = 1 << 20
+	// frame would pass, what leaks a header a frame does not. A drift needs some
+	// samples to be told from a page more here or there.
+	soakSpread  = 8 << 20
+	soakDrift   = 1 << 20
+	soakSamples = 12
 )
 
 // soak runs bench/soak for so long, and fails if a frame was lost, memory

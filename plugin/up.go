@@ -136,9 +136,10 @@ func interruptible(ctx context.Context) (context.Context, <-chan os.Signal, func
 		for {
 			select {
 			case s := <-signals:
-				if first.Err() == nil {
+				switch {
+				case first.Err() == nil:
 					cancel(errInterrupted)
-				} else {
+				case s != syscall.SIGHUP: // a closed terminal says it more than once
 					again <- s
 				}
 			case <-stopped:
