@@ -23,7 +23,7 @@ const wayOut = "run docker medianode on the machine where the engine runs; a run
 // What the engine says of itself refuses the known cases by name. The proof is
 // a directory with a random name, just made on the tmpfs: an engine that finds
 // it looks at the same tmpfs. It costs one container that is made and removed
-// without being started, some 20 ms. Only a virtual machine that shares files
+// without being started, some 45 ms. Only a virtual machine that shares files
 // could find the directory and not the memory; its kernel is another one.
 func Attached(ctx context.Context, e Engine, uid int, image string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
