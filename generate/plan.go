@@ -76,6 +76,7 @@ type Node struct {
 	Image          string         // reference; empty for a built-in
 	Params         map[string]any // as written, defaults of built-ins filled in
 	StartTimeoutMS int
+	Restart        Restart
 	Limits         Limits
 	Publishes      int64 // bytes of shared memory that are charged to the node when full
 
@@ -83,6 +84,13 @@ type Node struct {
 	docker *pipeline.Docker
 	wiring string // Node as JSON
 	params string // Params as JSON with Python's NaN and Infinity
+}
+
+// Restart says when a container that ended by itself is started again.
+type Restart struct {
+	Policy      string // no, on-failure, always
+	MaxAttempts int    // restarts in WindowS, after which the session fails; 0: no limit
+	WindowS     int    // 0: the whole run
 }
 
 // Limits of a container; a zero is no limit.

@@ -56,6 +56,15 @@ type Node struct {
 	Service      string        // the container's compose service; default the node's id
 	Run          node.Builtin  // the body of a node without container
 	StartTimeout time.Duration // from the container's start to ready; default 60 s
+	Restart      Restart
+}
+
+// Restart says when the container of a node that ended by itself is started
+// again. The zero value is never.
+type Restart struct {
+	Policy      string        // no, on-failure, always; empty is no
+	MaxAttempts int           // restarts in Window, after which the session fails; 0: no limit
+	Window      time.Duration // 0: the whole run
 }
 
 // The states of a node, in order.

@@ -42,6 +42,9 @@ type Reader struct {
 	Port   string `json:"port"`
 	Buffer int    `json:"buffer"` // frames that wait for it at most
 	Hold   int    `json:"hold"`   // frames it may keep at once
+	// Retry says that a reader which comes back after its death gets the frames
+	// again that it had not finished.
+	Retry bool `json:"retry,omitempty"`
 }
 
 // Spec is everything that both ends of a channel must know beforehand. Every

@@ -18,7 +18,8 @@ type Node struct {
 	Streaming bool     `json:"is_streaming"`
 	Inputs    []Input  `json:"inputs"`
 	Outputs   []Output `json:"outputs"`
-	Control   *Spec    `json:"control,omitempty"` // containers only
+	TimeoutMS int      `json:"timeout_ms,omitempty"` // of one call of process; 0: none
+	Control   *Spec    `json:"control,omitempty"`    // containers only
 	Status    *Spec    `json:"status,omitempty"`
 }
 
@@ -29,9 +30,20 @@ type Input struct {
 	Source     string `json:"source"`
 	SourcePort string `json:"source_port"`
 	Feedback   bool   `json:"feedback,omitempty"` // end of stream does not wait for it
-	Slot       int    `json:"slot"`               // of this reader in Channel.Readers
+	Wait       Wait   `json:"wait,omitempty"`
+	Slot       int    `json:"slot"` // of this reader in Channel.Readers
 	Channel    Spec   `json:"channel"`
 }
+
+// Wait says how a reader waits for a frame.
+type Wait string
+
+// The ways of waiting; the empty one is WaitAdaptive.
+const (
+	WaitAdaptive Wait = "adaptive" // look for some microseconds, then sleep
+	WaitBlock    Wait = "block"    // sleep at once: least CPU
+	WaitSpin     Wait = "spin"     // never sleep: least latency, a whole core
+)
 
 // Output is one port, with a channel for the readers that block and one for
 // those that drop; none if nothing reads the port.

@@ -1,8 +1,10 @@
 package pipeline
 
-// Builtin is what Parse must know of a node that the runtime runs itself.
+// Builtin is what Parse must know of a node that the runtime runs itself. Doc
+// is one sentence without the name, such as "Reads a WAV file"; it stands in
+// the JSON Schema and in the list of nodes.
 type Builtin struct {
-	Name            string
+	Name, Doc       string
 	Inputs, Outputs []BuiltinPort
 	Params          []ParamSpec
 }
@@ -26,9 +28,10 @@ const (
 
 // ParamSpec is one parameter of a built-in. A Default of nil leaves the
 // parameter out of Params.Values; Choices, if any, are the only strings allowed;
-// Min and Max, if not nil, bound a number.
+// Min and Max, if not nil, bound a number. Doc is a sentence with the unit.
 type ParamSpec struct {
 	Name     string
+	Doc      string
 	Type     ParamType
 	Required bool
 	Default  any
