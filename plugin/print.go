@@ -33,8 +33,22 @@ func logSink(w io.Writer, color, asJSON bool) runtime.LogSink {
 			_ = json.NewEncoder(w).Encode(l)
 			return
 		}
-		fmt.Fprintf(w, "%s %s %s\n", paint("2", l.Time.Local().Format("15:04:05.000")), paint("36", l.Node+" |"), l.Text)
+		at, from := paint("2", l.Time.Local().Format("15:04:05.000")), paint("36", l.Node+" |")
+		fmt.Fprintf(w, "%s %s %s%s\n", at, from, levelMark(paint, l.Level), l.Text)
 	}
+}
+
+// levelMark stands before the text of a line; the usual level needs none.
+func levelMark(paint func(code, text string) string, level string) string {
+	switch level {
+	case "error":
+		return paint("31", "ERROR") + " "
+	case "warning":
+		return paint("33", "WARNING") + " "
+	case "debug":
+		return paint("2", "DEBUG") + " "
+	}
+	return ""
 }
 
 // painter puts text into an ANSI colour, or leaves it.

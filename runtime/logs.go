@@ -3,6 +3,8 @@ package runtime
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -102,12 +104,42 @@ func (w *liner) flush() {
 	if len(text) > maxLine {
 		text, w.cut = text[:maxLine], true
 	}
+	level, text := levelOf(text)
 	clean := escape(text)
 	if w.cut {
 		clean += " …"
 	}
-	w.each(LogLine{Time: at, Node: w.node, Stream: w.stream, Text: clean})
+	w.each(LogLine{Time: at, Node: w.node, Stream: w.stream, Level: level, Text: clean})
 	w.line, w.cut = w.line[:0], false
+}
+
+// levelOf takes a line of the SDK's log apart, which is logfmt:
+//
+//	level=warning msg="frame is late" by_ms=12
+//
+// It returns the level and the message with what follows it; any other line has
+// no level and stays as it is.
+func levelOf(line []byte) (string, []byte) {
+	rest, ok := bytes.CutPrefix(line, []byte("level="))
+	if !ok {
+		return "", line
+	}
+	level, rest, ok := bytes.Cut(rest, []byte(" msg="))
+	if !ok || !slices.Contains([]string{"debug", "info", "warning", "error"}, string(level)) {
+		return "", line
+	}
+	if !bytes.HasPrefix(rest, []byte(`"`)) { // one word
+		return string(level), rest
+	}
+	quoted, err := strconv.QuotedPrefix(string(rest))
+	if err != nil { // cut in the middle
+		return string(level), rest
+	}
+	message, err := strconv.Unquote(quoted)
+	if err != nil {
+		return string(level), rest
+	}
+	return string(level), append([]byte(message), rest[len(quoted):]...)
 }
 
 // escape makes text that cannot steer a terminal: control characters, broken

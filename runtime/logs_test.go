@@ -47,6 +47,27 @@ func TestLiner(t *testing.T) {
 	}
 }
 
+func TestLevels(t *testing.T) {
+	tests := []struct{ line, level, text string }{
+		{`level=info msg="it works"`, "info", "it works"},
+		{`level=warning msg="frame is late" by_ms=12 why="too \"slow\""`, "warning", `frame is late by_ms=12 why="too \"slow\""`},
+		{`level=error msg=word n=1`, "error", "word n=1"},
+		{`level=debug msg="two\nlines \u001b[31m"`, "debug", `two\x0alines \x1b[31m`},
+		{`level=error msg="cut in the mid`, "error", `"cut in the mid`},
+		{`level=loud msg="no such level"`, "", `level=loud msg="no such level"`},
+		{`level=info`, "", "level=info"},
+		{`the level=info msg="stands inside"`, "", `the level=info msg="stands inside"`},
+	}
+	for _, test := range tests {
+		var got LogLine
+		w := &liner{each: func(l LogLine) { got = l }}
+		fmt.Fprintln(w, test.line)
+		if got.Level != test.level || got.Text != test.text {
+			t.Errorf("%s: level %q, text %q", test.line, got.Level, got.Text)
+		}
+	}
+}
+
 func TestTail(t *testing.T) {
 	b := &logbook{sink: &sink{}}
 	for i := range 50 {

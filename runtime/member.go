@@ -44,6 +44,8 @@ type member struct {
 	exited bool // nothing more will come from it
 	forced bool // TERM or KILL was sent after the grace
 	unread map[string]uint64
+
+	metrics []channel.Metric // as the node last told them
 }
 
 func newMember(n Node, out *sink) *member {

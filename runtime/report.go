@@ -40,6 +40,7 @@ type NodeReport struct {
 	MemoryPeak uint64            `json:"memory_peak,omitempty"` // bytes
 	Unread     map[string]uint64 `json:"unread,omitempty"`      // frames sent to ports that nothing reads
 	Files      []node.File       `json:"files,omitempty"`
+	Metrics    []channel.Metric  `json:"metrics,omitempty"` // the node's own, as it last told them
 }
 
 // ConnectionReport is the account of one connection.
@@ -97,10 +98,29 @@ func (r Report) Text(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	r.metrics(t)
+	if err := t.Flush(); err != nil {
+		return err
+	}
 	for _, line := range r.notes() {
 		fmt.Fprintln(b, line)
 	}
 	return b.Flush()
+}
+
+// metrics is the table of the nodes' own numbers, if there are any.
+func (r Report) metrics(w io.Writer) {
+	head := "\nMETRIC\tKIND\tVALUE\n"
+	for _, n := range r.Nodes {
+		for _, m := range n.Metrics {
+			value := fmt.Sprintf("%.6g", m.Value)
+			if m.Kind == "histogram" {
+				value = fmt.Sprintf("%d values, p50 %.4g, p99 %.4g, max %.4g", m.Count, m.P50, m.P99, m.Max)
+			}
+			fmt.Fprintf(w, "%s%s.%s\t%s\t%s\n", head, n.Node, escape([]byte(m.Name)), escape([]byte(m.Kind)), value)
+			head = ""
+		}
+	}
 }
 
 // notes are what does not fit a table.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/medianode/docker-medianode/runtime/channel"
 	"github.com/medianode/docker-medianode/runtime/node"
 )
 
@@ -32,7 +33,11 @@ func TestReportText(t *testing.T) {
 		Warnings: []string{"node speech: log: gone"},
 		Nodes: []NodeReport{
 			{Node: "speech", State: StateExited},
-			{Node: "asr", Container: true, State: StateFailed, ExitCode: &killed, OOM: true, CPUS: 12.34, MemoryPeak: 512 << 20, Unread: map[string]uint64{"words": 12, "spare": 3}},
+			{Node: "asr", Container: true, State: StateFailed, ExitCode: &killed, OOM: true, CPUS: 12.34, MemoryPeak: 512 << 20, Unread: map[string]uint64{"words": 12, "spare": 3}, Metrics: []channel.Metric{
+				{Name: "words", Kind: "counter", Value: 1234},
+				{Name: "confidence", Kind: "gauge", Value: 0.8725},
+				{Name: "decode_s", Kind: "histogram", Count: 9, Sum: 4.5, Min: 0.1, Max: 1.25, P50: 0.5, P99: 1.2},
+			}},
 			{Node: "slow", Container: true, State: StateExited, ExitCode: &killed, Forced: true},
 			{Node: "fine", Container: true, State: StateExited, ExitCode: &zero, CPUS: 0.04, MemoryPeak: 1},
 			{Node: "captions", State: StateFailed, Files: []node.File{{Path: "captions.txt.partial", Bytes: 2048, Frames: 9}, {Path: "log.txt", Complete: true}}},

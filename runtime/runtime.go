@@ -84,8 +84,9 @@ const (
 type LogLine struct {
 	Time   time.Time `json:"time"`
 	Node   string    `json:"node"`
-	Stream string    `json:"stream"` // stdout or stderr
-	Text   string    `json:"text"`   // without newline, control characters escaped, at most 16 KiB
+	Stream string    `json:"stream"`          // stdout or stderr
+	Level  string    `json:"level,omitempty"` // debug, info, warning or error, if the node said so by its log
+	Text   string    `json:"text"`            // without newline, control characters escaped, at most 16 KiB
 }
 
 // LogSink takes log lines, one call at a time.

@@ -171,6 +171,8 @@ func (s *Session) onStatus(m *member, st channel.Status) {
 	case channel.EventError:
 		m.failure = &st
 		s.failNode(m, nil)
+	case channel.EventMetrics:
+		m.metrics = st.Metrics
 	case channel.EventClosed:
 		m.closed, m.unread = true, st.Unread
 		s.setState(m, StateClosed)

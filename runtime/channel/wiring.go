@@ -115,6 +115,9 @@ type Status struct {
 	Port      string  `json:"port,omitempty"`
 	Sequence  *uint64 `json:"sequence,omitempty"` // of the frame in process
 
+	// EventMetrics: every metric of the node in this session, as it stands.
+	Metrics []Metric `json:"metrics,omitempty"`
+
 	// EventClosed: frames sent to ports that nothing reads.
 	Unread map[string]uint64 `json:"unread,omitempty"`
 
@@ -124,12 +127,28 @@ type Status struct {
 	RSSPeak    uint64  `json:"rss_peak,omitempty"`    // bytes, of the process
 }
 
+// Metric is one number that a node keeps of itself. A counter and a gauge have
+// Value; a histogram has the others.
+type Metric struct {
+	Name  string  `json:"name"`
+	Kind  string  `json:"kind"` // counter, gauge, histogram
+	Value float64 `json:"value,omitempty"`
+	Count uint64  `json:"count,omitempty"`
+	Sum   float64 `json:"sum,omitempty"`
+	Min   float64 `json:"min,omitempty"`
+	Max   float64 `json:"max,omitempty"`
+	P50   float64 `json:"p50,omitempty"`
+	P99   float64 `json:"p99,omitempty"`
+}
+
 // The events, in the order in which a node that fares well sends them.
 const (
 	EventHello  = "hello"  // the process runs, its module is not imported yet
 	EventLoaded = "loaded" // load has returned
 	EventReady  = "ready"  // the session's channels are open and open has returned
 	EventError  = "error"
-	EventClosed = "closed" // the session's last frame is sent
-	EventBye    = "bye"
+	// EventMetrics may come at any time while the session is open.
+	EventMetrics = "metrics"
+	EventClosed  = "closed" // the session's last frame is sent
+	EventBye     = "bye"
 )
