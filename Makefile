@@ -11,6 +11,7 @@ CACHE   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/medianode
 PLUGINS := $(or $(DOCKER_CONFIG),$(HOME)/.docker)/cli-plugins
 SHIM    := runtime/iox/shim
 LINTER  := $(CACHE)/lint/golangci-lint
+TESTSUM := $(CACHE)/test/gotestsum
 VENV    := $(CACHE)/venv
 # One style for the SDK, the examples and whatever else is Python.
 PYCONF  := --config runtime/python/pyproject.toml
@@ -19,8 +20,9 @@ VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Compose writes its version into labels; as a library it does not know it.
 COMPOSE = -X github.com/docker/compose/v5/internal.Version=$(shell go list -m -f '{{.Version}}' github.com/docker/compose/v5)
 
-# Tests in Go that need longer than go's ten minutes build images and start containers.
-GOTEST = go test -timeout 40m -ldflags '$(COMPOSE)'
+# Tests in Go that need longer than go's ten minutes build images and start
+# containers. gotestsum, unlike go test, says at the end which were skipped and why.
+GOTEST = $(TESTSUM) --format pkgname-and-test-fails --format-hide-empty-pkg -- -timeout 40m -ldflags '$(COMPOSE)'
 
 .PHONY: help build install toolchain engine base-images demo test lint fmt bench soak clean shim
 
@@ -54,7 +56,7 @@ demo: toolchain engine base-images install ## run examples/captions
 	cd examples/captions && docker medianode up && echo && cat captions.txt
 
 # Each part runs even when one before it failed. Go's is last: it is the largest.
-test: toolchain engine base-images install $(VENV)/complete ## set everything up, then every test
+test: toolchain engine base-images install $(VENV)/complete $(TESTSUM) ## set everything up, then every test
 	bin/docker-medianode build -f runtime/testdata/echo/pipeline.yaml --progress quiet
 	@failed=0; \
 	export MEDIANODE_TEST_PYTHON=$(VENV)/bin/python; \
@@ -101,6 +103,10 @@ $(LINTER): .ci/lint.d/go.mod .ci/lint.d/go.sum
 	@GOWORK=off GOFLAGS=-buildvcs=false go -C .ci/lint.d build -trimpath -ldflags '-s -w' \
 		-o $@.partial github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@mv $@.partial $@
+
+$(TESTSUM): .ci/test.d/go.mod .ci/test.d/go.sum
+	@mkdir -p $(@D)
+	@GOWORK=off GOFLAGS=-buildvcs=false go -C .ci/test.d build -trimpath -o $@ gotest.tools/gotestsum
 
 $(VENV)/complete: .ci/requirements.txt
 	@echo "installing the Python tools of tests and linters (about 30 s, once)"
