@@ -6,11 +6,14 @@
         def process(self, frame):
             return Frame.from_text(frame.text.upper())
 
-See :class:`Node` for the methods of a node and :class:`Frame` for frames.
+See :class:`Node` for the methods of a node, :class:`Frame` for frames and
+:class:`LoanedFrame` for frames that are written in place.
 """
 
+from ._errors import ClosedError, FrameError, ReleasedError
 from ._frame import Frame
+from ._loan import LoanedFrame
 from ._node import Node
 from ._version import VERSION as __version__
 
-__all__ = ["Frame", "Node", "__version__"]
+__all__ = ["ClosedError", "Frame", "FrameError", "LoanedFrame", "Node", "ReleasedError", "__version__"]

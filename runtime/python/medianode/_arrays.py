@@ -22,7 +22,7 @@ from ._header import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     Array = NDArray[Any]
 
@@ -33,7 +33,7 @@ _DTYPE_SAMPLES = {"u1": "u8", "i2": "s16", "i4": "s32", "f4": "f32", "f8": "f64"
 _TENSOR_CODES = {"i": 0, "u": 1, "f": 2, "c": 5, "b": 6}
 _TENSOR_KINDS = {code: kind for kind, code in _TENSOR_CODES.items()}
 _TENSOR_SIZES = {"i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8), "c": (8, 16), "b": (1,)}
-_PLANAR = ("i420", "nv12")
+PLANAR = ("i420", "nv12")
 
 
 def _numpy() -> Any:
@@ -81,7 +81,11 @@ def describe_audio(header: Header, array: Array, sample_rate: int, format: Optio
     elif _SAMPLE_DTYPES[format] != _code(array):
         want = _numpy().dtype(_SAMPLE_DTYPES[format])
         raise ValueError(f"audio format {format} has dtype {want}, got {array.dtype}")
-    channels = array.shape[1] if array.ndim == 2 else 1
+    set_audio(header, array.shape[1] if array.ndim == 2 else 1, sample_rate, format)
+
+
+def set_audio(header: Header, channels: int, sample_rate: int, format: str) -> None:
+    """Write a format of audio into a header."""
     if not 0 < channels < 1 << 16:
         raise ValueError(f"audio with {channels} channels: want 1 to 65535; the shape is (frames, channels)")
     if not 0 < sample_rate < 1 << 32:
@@ -102,26 +106,36 @@ def describe_video(header: Header, array: Array, format: str) -> None:
         good, want = len(shape) == 3 and shape[2] == pixel, f"(height, width, {pixel})"
     else:
         good, want = len(shape) == 2, "(height, width)"
-    if format in _PLANAR:
+    if format in PLANAR:
         want = "(height * 3 // 2, width) with even height and width"
         good = good and shape[0] % 3 == 0 and shape[1] % 2 == 0
     if not good or not all(0 < n <= MAX_SIDE for n in shape[:2]):
         raise ValueError(f"{format} picture of shape {shape}: want {want}")
     video = header.media.video
-    video.height = shape[0] // 3 * 2 if format in _PLANAR else shape[0]
+    video.height = shape[0] // 3 * 2 if format in PLANAR else shape[0]
     video.width, video.stride, video.fourcc = shape[1], shape[1] * pixel, FOURCC[format]
 
 
 def describe_tensor(header: Header, array: Array) -> None:
     """Write dtype and shape of an array into a header."""
-    kind, size = array.dtype.kind, array.dtype.itemsize
+    set_tensor(header, array.shape, array.dtype)
+
+
+def set_tensor(header: Header, shape: tuple[int, ...], dtype: Any) -> None:
+    """Write dtype and shape of a tensor into a header."""
+    kind, size, rank = dtype.kind, dtype.itemsize, len(shape)
     if size not in _TENSOR_SIZES.get(kind, ()):
-        raise ValueError(f"tensor of dtype {array.dtype}: want integers, floats, complex numbers or bool")
-    if array.ndim > MAX_RANK:
-        raise ValueError(f"tensor of rank {array.ndim}: want at most {MAX_RANK}")
+        raise ValueError(f"tensor of dtype {dtype}: want integers, floats, complex numbers or bool")
+    if rank > MAX_RANK:
+        raise ValueError(f"tensor of rank {rank}: want at most {MAX_RANK}")
     tensor = header.media.tensor
-    tensor.code, tensor.bits, tensor.lanes, tensor.rank = _TENSOR_CODES[kind], size * 8, 1, array.ndim
-    tensor.shape[: array.ndim] = array.shape
+    tensor.code, tensor.bits, tensor.lanes, tensor.rank = _TENSOR_CODES[kind], size * 8, 1, rank
+    tensor.shape[:rank] = shape
+
+
+def native_dtype(dtype: DTypeLike) -> Any:
+    """Return the dtype in the machine's byte order."""
+    return _numpy().dtype(dtype).newbyteorder("=")
 
 
 Layout = tuple[str, tuple[int, ...], Optional[tuple[int, ...]]]
@@ -147,7 +161,7 @@ def _video_layout(header: Header) -> Layout:
     video = header.media.video
     name = FOURCC_NAMES[video.fourcc]
     width, height, stride = video.width, video.height, video.stride
-    if name not in _PLANAR:
+    if name not in PLANAR:
         pixel = PIXEL_BYTES[name]
         strides = None if stride == width * pixel else (stride, pixel, 1)
         if pixel == 1:
@@ -188,10 +202,10 @@ def from_exporter(exporter: Any) -> Array:
     return array
 
 
-def from_data(data: memoryview, shape_of: Layout) -> Array:
-    """Return a read-only array over bytes, which it keeps."""
+def from_data(data: memoryview, shape_of: Layout, writable: bool = False) -> Array:
+    """Return an array over bytes, which it keeps; read-only unless writable."""
     np = _numpy()
     typestr, shape, strides = shape_of
     array: Array = np.ndarray(shape, np.dtype(typestr), buffer=data, strides=strides)
-    array.flags.writeable = False
+    array.flags.writeable = writable
     return array

@@ -26,7 +26,7 @@ class ReleasedError(ChannelError):
 
 
 class ClosedError(ChannelError):
-    """The port is closed, or was while a call waited in it."""
+    """The port or the session is closed, or was while a call waited in it."""
 
 
 class NoSpaceError(ChannelError):

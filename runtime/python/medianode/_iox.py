@@ -5,15 +5,47 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import glob
+import importlib
 import os
+import sys
+import types
 from typing import Any
-
-import iceoryx2 as iox2
 
 from ._config import Domain, Spec
 from ._errors import ChannelError, NoSpaceError
 from ._header import Header
 
+
+class _Later(types.ModuleType):
+    """Stands for a module until something of it is used."""
+
+    Builder: Any
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def _iceoryx2() -> Any:
+    """Import iceoryx2 without flatbuffers.
+
+    Nothing here uses flatbuffers, which imports numpy wherever it is installed:
+    more than half of the time that a node needs to start.
+    """
+    if "flatbuffers" in sys.modules:
+        return importlib.import_module("iceoryx2")
+    later = sys.modules["flatbuffers"] = _Later("flatbuffers")
+    later.Builder = object  # iceoryx2 names it in an annotation
+    try:
+        return importlib.import_module("iceoryx2")
+    finally:
+        del sys.modules["flatbuffers"], later.Builder
+
+
+iox2 = _iceoryx2()
+# Where pip has put iceoryx2 and its metadata.
+PACKAGES: str = os.path.dirname(iox2.__path__[0])
 SHM = "/dev/shm"
 
 

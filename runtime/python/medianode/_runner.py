@@ -305,7 +305,7 @@ def _memory_peak() -> Optional[int]:
 
 def _iceoryx2_version() -> str:
     # By its directory: importlib.metadata takes longer to import than the rest of this package.
-    for path in glob.glob(os.path.join(os.path.dirname(_iox.iox2.__path__[0]), "iceoryx2-*.dist-info")):
+    for path in glob.glob(os.path.join(_iox.PACKAGES, "iceoryx2-*.dist-info")):
         return os.path.basename(path)[len("iceoryx2-") : -len(".dist-info")]
     return ""
 

@@ -1,0 +1,152 @@
+"""Log lines of a node: logfmt on stderr, which the runtime reads level and text from."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import logging
+
+ENV_LEVEL: Final = "MEDIANODE_LOG_LEVEL"
+#: By name, as the standard logging module counts them.
+LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+_CONTROL: Final = {n: f"\\x{n:02x}" for n in (*range(32), 127, *range(128, 160))}
+# Two more characters end a line for whoever splits text as Unicode says.
+_CONTROL.update({0x2028: "\\u2028", 0x2029: "\\u2029"})
+_ESCAPES: Final = {**_CONTROL, ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t", ord("\\"): "\\\\", ord('"'): '\\"'}
+_IN_LINES: Final = {n: text for n, text in _CONTROL.items() if n not in (9, 10)}
+_KEY: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+
+
+def quote(text: str) -> str:
+    """Return the text in double quotes, on one line, with what would steer a terminal escaped."""
+    return '"' + text.translate(_ESCAPES) + '"'
+
+
+def logfmt(level: str, text: str, values: dict[str, Any]) -> str:
+    """Return ``level=info msg="text" key=value …``, one line without its end."""
+    parts = [f"level={level} msg={quote(text)}"]
+    for key, value in values.items():
+        clean = "".join(c if c in _KEY else "_" for c in key) or "_"
+        parts.append(f"{clean}={_value(value)}")
+    return " ".join(parts)
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    try:
+        text = str(value)
+    except Exception as err:  # a log line must not end a node
+        text = f"<{type(value).__name__}: {type(err).__name__}>"
+    if text and text.isprintable() and not any(c in ' "=\\' for c in text):
+        return text
+    return quote(text)
+
+
+def indented(text: str) -> str:
+    """Return the lines of a text so that none of them can be taken for a log line."""
+    return "".join(f"  {line}\n" for line in text.translate(_IN_LINES).rstrip("\n").split("\n"))
+
+
+def threshold() -> int:
+    """Return the least level that is written, by MEDIANODE_LOG_LEVEL; info unless it says otherwise."""
+    return LEVELS.get(os.environ.get(ENV_LEVEL, "").lower(), LEVELS["info"])
+
+
+class Log:
+    """``self.log`` of a node: one line a call, with values by name.
+
+        self.log.info("model loaded", seconds=1.5, path=path)
+
+    writes ``level=info msg="model loaded" seconds=1.5 path=/models/a.bin``. Any
+    thread may call it. What is below the level in the environment variable
+    MEDIANODE_LOG_LEVEL (debug, info, warning or error; default info) is not
+    written.
+    """
+
+    __slots__ = ("_least",)
+
+    def __init__(self) -> None:
+        self._least = threshold()
+
+    def debug(self, text: str, /, **values: Any) -> None:
+        """Write a line of level debug; not shown unless asked for."""
+        self._write("debug", text, values)
+
+    def info(self, text: str, /, **values: Any) -> None:
+        """Write a line of level info."""
+        self._write("info", text, values)
+
+    def warning(self, text: str, /, **values: Any) -> None:
+        """Write a line of level warning."""
+        self._write("warning", text, values)
+
+    def error(self, text: str, /, **values: Any) -> None:
+        """Write a line of level error; the node goes on."""
+        self._write("error", text, values)
+
+    def exception(self, text: str, /, **values: Any) -> None:
+        """Write a line of level error and, below it, indented, the traceback of the exception in hand."""
+        err = sys.exc_info()[1]
+        trace = ""
+        if err is not None:
+            import traceback
+
+            trace = indented("".join(traceback.format_exception(type(err), err, err.__traceback__)))
+        self._write("error", text, values, trace)
+
+    def _write(self, level: str, text: str, values: dict[str, Any], more: str = "") -> None:
+        if LEVELS[level] >= self._least:
+            write(logfmt(level, str(text), values) + "\n" + more)
+
+
+def write(text: str) -> None:
+    """Write whole lines to stderr at once, as far as it still is one."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):  # full, closed, or not there
+        pass
+
+
+def handle_standard_logging() -> None:
+    """Let records of the standard logging module go the same way, unless somebody has set it up."""
+    import logging
+
+    root = logging.getLogger()
+    if root.handlers:
+        return
+    root.addHandler(_handler())
+    root.setLevel(threshold())
+
+
+def _handler() -> logging.Handler:
+    import logging
+
+    class LineHandler(logging.Handler):
+        """Writes records as lines of a node's log."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            try:
+                values = {} if record.name == "root" else {"logger": record.name}
+                trace = record.exc_text or ""
+                if record.exc_info and not trace:
+                    trace = logging.Formatter().formatException(record.exc_info)
+                if record.stack_info:
+                    trace += ("\n" if trace else "") + record.stack_info
+                line = logfmt(_name(record.levelno), record.getMessage(), values)
+                write(line + "\n" + (indented(trace) if trace else ""))
+            except Exception:
+                self.handleError(record)
+
+    return LineHandler()
+
+
+def _name(number: int) -> str:
+    return next((name for name, least in reversed(LEVELS.items()) if number >= least), "debug")
