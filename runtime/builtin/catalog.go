@@ -8,6 +8,7 @@ package builtin
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -78,50 +79,7 @@ func prepare(nodeType string, given map[string]any, dir string) (entry, setup, e
 }
 
 func entries() []entry {
-	return []entry{
-		{
-			Builtin: pipeline.Builtin{
-				Name: "AudioFileSource", Outputs: outputPort(channel.Audio),
-				Params: []pipeline.ParamSpec{pathParam(), numberParam("frame_ms", 20, 1, 10_000), booleanParam("paced", false)},
-			},
-			make: newAudioFileSource, maxFrame: audioMaxFrame,
-		},
-		{
-			Builtin: pipeline.Builtin{
-				Name: "TextFileSource", Outputs: outputPort(channel.Text),
-				Params: []pipeline.ParamSpec{pathParam()},
-			},
-			make: newTextFileSource,
-		},
-		{
-			Builtin: pipeline.Builtin{
-				Name: "TestPatternSource", Outputs: outputPort(channel.Video),
-				Params: []pipeline.ParamSpec{
-					integerParam("width", 1280, counterBits, 16_384), integerParam("height", 720, 1, 16_384),
-					numberParam("fps", 30, 0.01, 1000), integerParam("frames", 0, 0, 1<<32-1),
-					{Name: "format", Type: pipeline.ParamString, Default: "rgb24", Choices: videoFormatNames()},
-					booleanParam("paced", true),
-				},
-			},
-			make: newTestPatternSource, maxFrame: patternMaxFrame,
-		},
-		{
-			Builtin: pipeline.Builtin{
-				Name: "TextFileSink", Inputs: inputPort("text"),
-				Params: []pipeline.ParamSpec{pathParam()},
-			},
-			make: newTextFileSink,
-		},
-		{
-			Builtin: pipeline.Builtin{
-				Name: "JSONLinesSink", Inputs: inputPort(""),
-				Params: []pipeline.ParamSpec{pathParam(), booleanParam("envelope", false)},
-			},
-			make: newJSONLinesSink,
-		},
-		{Builtin: pipeline.Builtin{Name: "StdoutSink", Inputs: inputPort("")}, make: newStdoutSink},
-		{Builtin: pipeline.Builtin{Name: "NullSink", Inputs: inputPort("")}, make: newNullSink},
-	}
+	return slices.Concat(audioEntries(), videoEntries(), textEntries(), flowEntries())
 }
 
 func outputPort(kind channel.Kind) []pipeline.BuiltinPort {

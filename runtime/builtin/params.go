@@ -11,20 +11,25 @@ import (
 	"github.com/medianode/docker-medianode/schemas/pipeline"
 )
 
-func pathParam() pipeline.ParamSpec {
-	return pipeline.ParamSpec{Name: "path", Type: pipeline.ParamPath, Required: true}
+func pathParam(doc string) pipeline.ParamSpec {
+	return pipeline.ParamSpec{Name: "path", Doc: doc, Type: pipeline.ParamPath, Required: true}
 }
 
-func numberParam(name string, value, low, high float64) pipeline.ParamSpec {
-	return pipeline.ParamSpec{Name: name, Type: pipeline.ParamNumber, Default: value, Min: &low, Max: &high}
+func numberParam(name, doc string, value, low, high float64) pipeline.ParamSpec {
+	return pipeline.ParamSpec{Name: name, Doc: doc, Type: pipeline.ParamNumber, Default: value, Min: &low, Max: &high}
 }
 
-func integerParam(name string, value int64, low, high float64) pipeline.ParamSpec {
-	return pipeline.ParamSpec{Name: name, Type: pipeline.ParamInteger, Default: value, Min: &low, Max: &high}
+func integerParam(name, doc string, value int64, low, high float64) pipeline.ParamSpec {
+	return pipeline.ParamSpec{Name: name, Doc: doc, Type: pipeline.ParamInteger, Default: value, Min: &low, Max: &high}
 }
 
-func booleanParam(name string, value bool) pipeline.ParamSpec {
-	return pipeline.ParamSpec{Name: name, Type: pipeline.ParamBool, Default: value}
+func booleanParam(name, doc string, value bool) pipeline.ParamSpec {
+	return pipeline.ParamSpec{Name: name, Doc: doc, Type: pipeline.ParamBool, Default: value}
+}
+
+// choiceParam is one of some words.
+func choiceParam(name, doc, value string, choices ...string) pipeline.ParamSpec {
+	return pipeline.ParamSpec{Name: name, Doc: doc, Type: pipeline.ParamString, Default: value, Choices: choices}
 }
 
 // params are checked values: string, float64, int64 or bool by their spec.

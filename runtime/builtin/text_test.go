@@ -179,7 +179,7 @@ func TestParams(t *testing.T) {
 		nodeType, want string
 		params         map[string]any
 	}{
-		{"Nothing", `no built-in node "Nothing": there are AudioFileSource, TextFileSource,`, nil},
+		{"Nothing", `no built-in node "Nothing": there are AudioFileSource, `, nil},
 		{"TextFileSource", "TextFileSource: param path is missing", nil},
 		{"TextFileSink", "TextFileSink: param path: is empty", map[string]any{"path": ""}},
 		{"TextFileSink", "TextFileSink: param path: want text, not 3", map[string]any{"path": 3}},
