@@ -54,7 +54,7 @@ func TestExamplesAreComplete(t *testing.T) {
 func checkNode(t *testing.T, dir string, n *pipeline.Node) {
 	t.Helper()
 	if n.Docker == nil {
-		if _, err := builtin.New(channel.Node{ID: n.ID.V, Type: n.Type.V}, n.Params.Values, dir, os.Stdout); err != nil {
+		if _, err := builtin.New(channel.Node{ID: n.ID.V, Type: n.Type.V}, n.Params.Values, dir, &builtin.Stdio{In: os.Stdin, Out: os.Stdout}); err != nil {
 			t.Errorf("node %s: %v", n.ID.V, err)
 		}
 		return

@@ -61,6 +61,9 @@ func (e *env) resolve(s *source, host generate.Host) (*prepared, error) {
 		}
 		return n
 	}
+	if err := e.allow(&host); err != nil {
+		return nil, err
+	}
 	root, err := os.OpenRoot(s.dir)
 	if err != nil {
 		return nil, err
@@ -96,10 +99,10 @@ func (s *source) contained() bool {
 
 // attached proves that the containers will share this machine's memory.
 func (e *env) attached(ctx context.Context, p *prepared, engine runtime.Engine) error {
-	if len(p.plan.Images) == 0 {
+	if p.plan.AnyImage() == "" {
 		return nil
 	}
-	return runtime.Attached(ctx, engine, p.plan.UID, p.plan.Images[0].Ref)
+	return runtime.Attached(ctx, engine, p.plan.UID, p.plan.AnyImage())
 }
 
 // host is the engine's machine, in the attached form.
@@ -247,8 +250,9 @@ func (e *env) config(p *prepared) (runtime.Config, error) {
 		Channels: p.plan.DataChannels(), SharedMemory: p.plan.SharedMemory,
 		Open: func(d channel.Domain, dir string) (channel.Transport, error) { return iox.Open(d, dir) },
 	}
+	stdio := &builtin.Stdio{In: e.cli.In(), Out: e.cli.Out()}
 	for _, n := range p.plan.Nodes {
-		run, err := e.body(p, n)
+		run, err := e.body(p, n, stdio)
 		if err != nil {
 			return c, err
 		}
@@ -257,7 +261,7 @@ func (e *env) config(p *prepared) (runtime.Config, error) {
 			StartTimeout: time.Duration(n.StartTimeoutMS) * time.Millisecond,
 		})
 	}
-	if len(p.plan.Images) == 0 {
+	if p.plan.AnyImage() == "" {
 		return c, nil
 	}
 	engine, err := runtime.NewEngine(e.cli, nil)
@@ -266,11 +270,11 @@ func (e *env) config(p *prepared) (runtime.Config, error) {
 }
 
 // body is a built-in node's function; none for a container.
-func (e *env) body(p *prepared, n generate.Node) (node.Builtin, error) {
+func (e *env) body(p *prepared, n generate.Node, stdio *builtin.Stdio) (node.Builtin, error) {
 	if n.Container {
 		return nil, nil
 	}
-	run, err := builtin.New(n.Node, n.Params, p.source.dir, e.cli.Out())
+	run, err := builtin.New(n.Node, n.Params, p.source.dir, stdio)
 	if err != nil {
 		at := p.source.spec.Node(n.ID)
 		return nil, exit(exitFailed, (&pipeline.Diagnostic{File: p.source.path, Pos: at.ID.Pos, Message: err.Error()}).Error())

@@ -7,7 +7,6 @@ package builtin
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -29,7 +28,8 @@ type entry struct {
 type setup struct {
 	params params
 	dir    string // of the pipeline file
-	stdout io.Writer
+	id     string // of the node
+	stdio  *Stdio
 }
 
 // Catalog is every built-in node as the pipeline language knows it.
@@ -45,12 +45,12 @@ func Catalog() []pipeline.Builtin {
 // New makes the body of a built-in node. It finds what is wrong with the
 // params and with files that a source reads, so that nothing starts in vain;
 // it creates nothing.
-func New(n channel.Node, params map[string]any, baseDir string, stdout io.Writer) (node.Builtin, error) {
+func New(n channel.Node, params map[string]any, baseDir string, stdio *Stdio) (node.Builtin, error) {
 	e, s, err := prepare(n.Type, params, baseDir)
 	if err != nil {
 		return nil, err
 	}
-	s.stdout = stdout
+	s.id, s.stdio = n.ID, stdio
 	return e.make(s)
 }
 

@@ -18,6 +18,14 @@ func textEntries() []entry {
 		},
 		{
 			Builtin: pipeline.Builtin{
+				Name: "JSONLinesSource", Doc: "Sends each line of a JSON lines file as a json frame; blank lines are passed over",
+				Outputs: outputPort(channel.JSON),
+				Params:  []pipeline.ParamSpec{pathParam("JSON lines file to read, relative to the pipeline file")},
+			},
+			make: newJSONLinesSource,
+		},
+		{
+			Builtin: pipeline.Builtin{
 				Name: "TextFileSink", Doc: "Writes each text frame as a line of a file",
 				Inputs: inputPort("text"),
 				Params: []pipeline.ParamSpec{pathParam("Text file to write, relative to the pipeline file")},

@@ -109,8 +109,11 @@ func claim(root *os.Root, f *os.File, name string) error {
 
 // line writes b and a line break at once, so that whoever follows the file
 // sees whole lines, and nothing is lost with this process.
-func (s *sink) line(b []byte) error {
-	if _, err := s.file.Write(append(b, '\n')); err != nil {
+func (s *sink) line(b []byte) error { return s.put(append(b, '\n')) }
+
+// put writes what a frame becomes in the file.
+func (s *sink) put(b []byte) error {
+	if _, err := s.file.Write(b); err != nil {
 		return fmt.Errorf("%s: frame %d: %w", s.path, s.frames, err)
 	}
 	s.frames++

@@ -43,7 +43,7 @@ func wire(t *testing.T, nodeType string, params map[string]any, dir string, stdo
 		n.ID = "b"
 		n.Inputs = []channel.Input{{Port: channel.DefaultInput, Source: "a", SourcePort: channel.DefaultOutput, Channel: spec}}
 	}
-	body, err := builtin.New(n, params, dir, stdout)
+	body, err := builtin.New(n, params, dir, &builtin.Stdio{Out: stdout})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,11 @@ func (p pace) wait(ctx context.Context, pts int64) error {
 	if p.start.IsZero() {
 		return ctx.Err()
 	}
-	left := time.Until(p.start.Add(time.Duration(pts)))
+	return sleep(ctx, time.Until(p.start.Add(time.Duration(pts))))
+}
+
+// sleep waits; none of it if there is nothing to wait for.
+func sleep(ctx context.Context, left time.Duration) error {
 	if left <= 0 {
 		return ctx.Err()
 	}

@@ -53,23 +53,25 @@ func (s *sink) run(ctx context.Context, ports *node.Ports, form format) error {
 	}))
 }
 
-// newStdoutSink prints text frames as lines, json frames as JSON, and the
-// header of others. A line is one write, so that two sinks do not mix.
+// newStdoutSink prints text frames as lines, or with format json as JSON
+// strings, json frames as JSON, and the header of others. A line is one write, so that two sinks do not mix.
 func newStdoutSink(s setup) (node.Builtin, error) {
-	if s.stdout == nil {
-		return nil, errors.New("StdoutSink: there is no standard output")
+	out, err := s.stdio.out()
+	if err != nil {
+		return nil, err
 	}
+	json := s.params.text("format") == "json"
 	return func(ctx context.Context, ports *node.Ports) error {
 		var line []byte
 		return each(ctx, ports, func(f node.Frame) (err error) {
 			form := appendJSON
-			if f.Header.Kind == channel.Text {
+			if f.Header.Kind == channel.Text && !json {
 				form = appendText
 			}
 			if line, err = form(line[:0], f); err != nil {
 				return err
 			}
-			if _, err = s.stdout.Write(append(line, '\n')); err != nil {
+			if _, err = out.Write(append(line, '\n')); err != nil {
 				return fmt.Errorf("standard output: %w", err)
 			}
 			return nil
