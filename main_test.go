@@ -16,7 +16,8 @@ const module = "github.com/medianode/docker-medianode"
 // the others. Whoever adds a line here changes the design, and says why.
 var imports = map[string][]string{
 	"":                            {"plugin"},
-	"plugin":                      {"generate", "generate/image", "runtime", "runtime/builtin", "runtime/channel", "runtime/iox", "runtime/node", "runtime/python", "schemas/pipeline"},
+	"plugin":                      {"generate", "generate/image", "runtime", "runtime/builtin", "runtime/channel", "runtime/iox", "runtime/node", "runtime/python", "schemas/graph", "schemas/pipeline"},
+	"schemas/graph":               {"schemas/pipeline"}, // draws what the language says
 	"schemas/pipeline":            {},
 	"generate":                    {"generate/dockerfile", "runtime/channel", "schemas/pipeline"},
 	"generate/dockerfile":         {},
@@ -31,7 +32,7 @@ var imports = map[string][]string{
 }
 
 // pure packages decide and do not act: no files, no network, no clock.
-var pure = []string{"schemas/pipeline", "generate", "generate/dockerfile"}
+var pure = []string{"schemas/graph", "schemas/pipeline", "generate", "generate/dockerfile"}
 
 type goPackage struct {
 	ImportPath string

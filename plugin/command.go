@@ -17,7 +17,7 @@ A pipeline file says which nodes there are, what each needs (Python version,
 packages, memory) and how frames flow between them. Each node gets an image of
 its own; frames go from container to container through shared memory.`
 
-const example = `  docker medianode validate          # every mistake in pipeline.yaml
+  docker medianode validate          # every mistake in pipeline.yaml
   docker medianode plan              # what up would build, start and reserve
   docker medianode up                # run it until its sources end
   docker medianode ps -p captions    # what runs`
@@ -51,22 +51,37 @@ func Command(cli command.Cli, version string) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return exit(exitUsage, fmt.Sprintf("%s\nsee '%s --help'", err, cmd.CommandPath()))
 	})
+	root.SetUsageTemplate(usage)
 	flags := root.PersistentFlags()
 	flags.StringVarP(&e.file, "file", "f", "", "Pipeline file (default: medianode.yaml, medianode.yml, pipeline.yaml or pipeline.yml)")
 	flags.StringVarP(&e.project, "project-name", "p", "", "Project name (default: the pipeline's metadata.name)")
-	root.AddCommand(
-		validateCommand(e), planCommand(e), generateCommand(e), buildCommand(e),
-		upCommand(e), downCommand(e), psCommand(e), logsCommand(e), versionCommand(e),
-	)
+	completeFiles(root)
+	addGroup(root, "Pipeline Commands:",
+		validateCommand(e), planCommand(e), graphCommand(e), generateCommand(e), buildCommand(e))
+	addGroup(root, "Life Cycle Commands:",
+		upCommand(e), downCommand(e), psCommand(e), logsCommand(e))
+	addGroup(root, "Tools:",
+		nodesCommand(e), versionCommand(e))
 	return root
 }
 
 func unknownVerb(cmd *cobra.Command, verb string) string {
+	if verb == "completion" {
+		return "docker itself completes the verbs of its plugins\nsee 'docker completion --help'"
+	}
 	text := fmt.Sprintf("unknown command %q for %q", verb, cmd.CommandPath())
 	if near := cmd.SuggestionsFor(verb); len(near) > 0 {
 		text += fmt.Sprintf(", did you mean %q?", near[0])
 	}
 	return text + fmt.Sprintf("\nsee '%s --help'", cmd.CommandPath())
+}
+
+// atMostOne refuses a second argument with exit code 2.
+func atMostOne(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return exit(exitUsage, fmt.Sprintf("%s takes one argument; %q is too many\nsee '%s --help'", cmd.CommandPath(), args[1], cmd.CommandPath()))
+	}
+	return nil
 }
 
 // noArgs refuses arguments with exit code 2.

@@ -25,6 +25,7 @@ type env struct {
 	version string
 	file    string
 	project string
+	mounts  []string // of --allow-mount
 }
 
 // defaultFiles are tried in this order when -f is not given.
