@@ -27,17 +27,17 @@ shared memory each takes, containers with their limits. Changes nothing.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprint(e.cli.Out(), p.plan.String(), "\n", e.imageStates(cmd.Context(), p.plan.Images))
+			_, err = fmt.Fprint(e.cli.Out(), p.plan.String(), "\n", e.imageStates(cmd.Context(), p.plan))
 			return err
 		},
 	}
 }
 
-// imageStates says of each image whether up would build it.
-func (e *env) imageStates(ctx context.Context, images []generate.Image) string {
+// imageStates says of each image whether up would build or pull it.
+func (e *env) imageStates(ctx context.Context, plan *generate.Plan) string {
 	var b strings.Builder
 	present := image.NewPresent(e.cli.Client(), nil)
-	for _, img := range images {
+	for _, img := range plan.Images {
 		state := "reuse"
 		if _, ok, err := present.Lookup(ctx, img); err != nil {
 			state = "unknown: no engine answers"
@@ -45,6 +45,18 @@ func (e *env) imageStates(ctx context.Context, images []generate.Image) string {
 			state = "build"
 		}
 		fmt.Fprintf(&b, "%s  %s\n", img.Ref, state)
+	}
+	for _, n := range plan.Nodes {
+		if !n.Finished {
+			continue
+		}
+		state := "as it is"
+		if has, err := image.Has(ctx, e.cli.Client(), n.Image); err != nil {
+			state = "unknown: no engine answers"
+		} else if !has {
+			state = "pull"
+		}
+		fmt.Fprintf(&b, "%s  %s\n", n.Image, state)
 	}
 	return b.String()
 }
