@@ -2,6 +2,7 @@ package generate
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -55,7 +56,9 @@ func (r *resolver) output(path string, n *pipeline.Node, port *pipeline.Port, ma
 			planned.Why = fmt.Sprintf("a copy: %s must not wait for %s", destinations(readers[channel.Block]), destinations(connections))
 		}
 		for _, c := range connections {
-			planned.Readers = append(planned.Readers, channel.Reader{Node: c.To.V, Port: c.ToInput.V, Buffer: c.Buffer.V, Hold: c.Hold.V})
+			planned.Readers = append(planned.Readers, channel.Reader{
+				Node: c.To.V, Port: c.ToInput.V, Buffer: c.Buffer.V, Hold: c.Hold.V, Retry: r.retries(c),
+			})
 		}
 		if err := planned.Validate(); err != nil {
 			r.fail(mistake{pos: port.Pos, path: path}, "%v", err)
@@ -80,13 +83,62 @@ func (r *resolver) input(c *pipeline.Connection, spec channel.Spec, slot int) ch
 	if n := r.spec.Node(c.From.V); in.Kind == "" && n != nil && n.Outputs[in.SourcePort] != nil {
 		in.Kind = kind(n.Outputs[in.SourcePort])
 	}
+	// The default stays unsaid: it would make every container anew.
+	if w := channel.Wait(c.Wait.V); w != channel.WaitAdaptive {
+		in.Wait = w
+	}
 	return in
 }
 
+// retries tells whether the reader gets again what it had not finished when it
+// died. A frame that goes round a cycle is not worth it: the next one comes.
+func (r *resolver) retries(c *pipeline.Connection) bool {
+	to := r.spec.Node(c.To.V)
+	return to != nil && to.OnCrash.V == "retry" && !c.Feedback.V
+}
+
 func (r *resolver) add(c Channel) {
+	if frames := c.frames(); frames > mostMemory {
+		r.fail(mistake{pos: c.Pos, hint: "lower max_frame, buffer, hold or sessions"},
+			"output %q of %q needs more shared memory than any machine has: about %s", c.FromPort, c.From, size(frames))
+		return // no number after this one would be right
+	}
 	c.Sizes = c.Spec.Sizes()
-	r.plan.SharedMemory += c.Total()
+	r.plan.SharedMemory = add(r.plan.SharedMemory, c.Total())
 	r.plan.Channels = append(r.plan.Channels, c)
+}
+
+// mostMemory is more than a machine has, and less than where sums of it could
+// pass 63 bits.
+const mostMemory = 1 << 48
+
+// frames is the least that the channel takes, by arithmetic that cannot
+// overflow: Sizes counts on that.
+func (c Channel) frames() int64 {
+	most := int64(1)
+	for _, r := range c.Readers {
+		most = max(most, add(int64(r.Buffer), int64(r.Hold)))
+	}
+	kept := multiply(int64(c.MaxSubscribers()), most)
+	return multiply(multiply(add(kept, int64(c.Loans)), add(int64(c.MaxFrame), frameOverhead)), int64(c.Count))
+}
+
+// frameOverhead is at least what a frame takes beside its payload.
+const frameOverhead = 256
+
+// add and multiply stay at the largest number instead of passing it.
+func add(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+func multiply(a, b int64) int64 {
+	if b != 0 && a > math.MaxInt64/b {
+		return math.MaxInt64
+	}
+	return a * b
 }
 
 func policy(c *pipeline.Connection) channel.Policy {

@@ -57,9 +57,10 @@ func (p *Plan) service(n *Node) types.ServiceConfig {
 	grace := stopGrace
 	s := types.ServiceConfig{
 		Name:    n.Service,
-		Restart: "no",
+		Restart: p.restart(n),
+		Deploy:  devices(n.docker.GPUDevices),
 		ContainerSpec: types.ContainerSpec{
-			Image: n.Image, PullPolicy: types.PullPolicyNever,
+			Image: n.Image, PullPolicy: types.PullPolicyNever, Command: command(n),
 			User:            fmt.Sprintf("%d:%d", p.UID, p.GID),
 			CapDrop:         []string{"ALL"},
 			SecurityOpt:     []string{"no-new-privileges:true"},
@@ -76,8 +77,16 @@ func (p *Plan) service(n *Node) types.ServiceConfig {
 			Logging:         &types.LoggingConfig{Driver: "local", Options: types.Options{"max-size": "10m", "max-file": "3"}},
 			Environment:     environment(n),
 			Volumes:         p.mounts(n),
-			Labels:          types.Labels{"dev.medianode.node": n.ID, "dev.medianode.key": n.key},
+			Labels:          types.Labels{"dev.medianode.node": n.ID},
 		},
+	}
+	if n.Finished {
+		s.PullPolicy = types.PullPolicyMissing
+	} else {
+		s.Labels["dev.medianode.key"] = n.key
+	}
+	if n.Side {
+		s.ShmSize = 0 // it has no part in the pipeline's memory
 	}
 	if n.docker.Network.V == "bridge" {
 		s.Networks = map[string]*types.ServiceNetworkConfig{networkName: nil}
@@ -85,6 +94,44 @@ func (p *Plan) service(n *Node) types.ServiceConfig {
 		s.NetworkMode = "none"
 	}
 	return s
+}
+
+// restart is the engine's own policy. In the attached form the runtime starts
+// containers again, because it knows what each of them was at. The portable form
+// takes on-failure for always too: a node that has finished exits with 0.
+func (p *Plan) restart(n *Node) string {
+	if p.Form == Attached || n.Restart.Policy == "" || n.Restart.Policy == "no" {
+		return types.RestartPolicyNo
+	}
+	if n.Restart.MaxAttempts == 0 {
+		return types.RestartPolicyOnFailure
+	}
+	return fmt.Sprintf("%s:%d", types.RestartPolicyOnFailure, n.Restart.MaxAttempts)
+}
+
+// command is the program of a finished image, if the pipeline names one.
+func command(n *Node) types.ShellCommand {
+	var words types.ShellCommand
+	for _, w := range n.docker.Command {
+		words = append(words, w.V)
+	}
+	return words
+}
+
+// devices asks for GPUs: those named, or all.
+func devices(gpus []pipeline.Value[string]) *types.DeployConfig {
+	if len(gpus) == 0 {
+		return nil
+	}
+	request := types.DeviceRequest{Driver: "nvidia", Capabilities: []string{"gpu"}}
+	for _, g := range gpus {
+		if g.V == "all" {
+			request.Count, request.IDs = -1, nil
+			break
+		}
+		request.IDs = append(request.IDs, g.V)
+	}
+	return &types.DeployConfig{Resources: types.Resources{Reservations: &types.Resource{Devices: []types.DeviceRequest{request}}}}
 }
 
 // environment is what the contract with the SDK names, with caches on the
@@ -96,6 +143,15 @@ func environment(n *Node) types.MappingWithEquals {
 		"HOME": "/tmp/home", "USER": "medianode", "PYTHONUNBUFFERED": "1",
 		"XDG_CACHE_HOME": cache, "XDG_CONFIG_HOME": "/tmp/config", "XDG_DATA_HOME": "/tmp/data",
 		"HF_HOME": cache + "/huggingface", "MPLCONFIGDIR": cache + "/matplotlib", "NUMBA_CACHE_DIR": cache + "/numba",
+	}
+	if n.Side {
+		// A foreign image does not make the directory, and gets no wiring.
+		literal["HOME"] = "/tmp"
+		delete(literal, channel.EnvNode)
+		delete(literal, channel.EnvParams)
+		if len(n.Params) > 0 {
+			literal[channel.EnvParams] = n.params
+		}
 	}
 	for _, e := range n.docker.Env {
 		literal[e.Name.V] = e.Value.V
@@ -126,20 +182,26 @@ func (p *Plan) mounts(n *Node) []types.ServiceVolumeConfig {
 			Bind: &types.ServiceVolumeBind{CreateHostPath: false},
 		}
 	}
-	out := []types.ServiceVolumeConfig{
-		shared(shmVolume, "/dev/shm"),
-		shared(rootVolume, p.Domain.Root),
-		shared(rootVolume, "/tmp/iceoryx2"),
-		bind("./"+configFile, "/etc/iceoryx2/"+configFile, true),
+	var out []types.ServiceVolumeConfig
+	if !n.Side {
+		out = append(out,
+			shared(shmVolume, "/dev/shm"),
+			shared(rootVolume, p.Domain.Root),
+			shared(rootVolume, "/tmp/iceoryx2"),
+			bind("./"+configFile, "/etc/iceoryx2/"+configFile, true),
+		)
 	}
-	for _, v := range n.docker.Volumes {
-		out = append(out, bind(p.hostPath(v), v.ContainerPath.V, v.ReadOnly.V))
+	for _, m := range n.Mounts {
+		out = append(out, bind(p.hostPath(m.Source), m.Target, m.ReadOnly))
 	}
 	return out
 }
 
-func (p *Plan) hostPath(v pipeline.Volume) string {
-	full := path.Join(p.base, v.HostPath.V)
+func (p *Plan) hostPath(source string) string {
+	if path.IsAbs(source) {
+		return source
+	}
+	full := path.Join(p.base, source)
 	if path.IsAbs(full) || full == ".." || len(full) > 2 && full[:3] == "../" {
 		return full
 	}

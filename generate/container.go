@@ -2,7 +2,6 @@ package generate
 
 import (
 	"fmt"
-	"path"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
 	"github.com/medianode/docker-medianode/schemas/pipeline"
@@ -21,19 +20,20 @@ const (
 
 // limits plans what a container may use, and holds it against what it needs
 // and what the host has.
-func (r *resolver) limits(path string, n *pipeline.Node, out *Node) {
+// answers are the bytes of its status channel.
+func (r *resolver) limits(path string, n *pipeline.Node, out *Node, answers int64) {
 	l := n.Docker.Limits
 	out.Limits = Limits{Memory: int64(l.MemoryMB.V) * mib, CPUs: l.CPUCores.V, Pids: int64(l.Pids.V)}
 	if out.Limits.Pids == 0 {
 		out.Limits.Pids = defaultPids
 	}
-	need := out.Publishes + memoryReserve
+	need := add(out.Publishes, memoryReserve)
 	where := mistake{pos: l.MemoryMB.Pos, path: path + ".memory_mb"}
 	switch {
 	case out.Limits.Memory > 0 && out.Limits.Memory < need:
 		where.hint = fmt.Sprintf("write memory_mb: %d or more, or lower max_frame or buffer", (need+mib-1)/mib)
-		r.fail(where, "%d MiB cannot hold what %q publishes: %s of frames and answers + %s reserve = %s",
-			l.MemoryMB.V, n.ID.V, size(out.Publishes), size(memoryReserve), size(need))
+		r.fail(where, "%d MiB cannot hold what %q publishes: %s + %s reserve = %s",
+			l.MemoryMB.V, n.ID.V, r.published(out.Publishes, answers), size(memoryReserve), size(need))
 	case r.host.Memory > 0 && max(out.Limits.Memory, need) > r.host.Memory:
 		where.hint = "lower memory_mb, max_frame or buffer"
 		r.fail(where, "%q needs %s, more than the engine has: %s", n.ID.V, size(max(out.Limits.Memory, need)), size(r.host.Memory))
@@ -44,6 +44,14 @@ func (r *resolver) limits(path string, n *pipeline.Node, out *Node) {
 	if r.host.CPUs > 0 && out.Limits.CPUs > r.host.CPUs {
 		r.fail(mistake{pos: l.CPUCores.Pos, path: path + ".cpu_cores"}, "%g cores are more than the engine has: %g", out.Limits.CPUs, r.host.CPUs)
 	}
+}
+
+// published is the sum of what a node publishes, as its parts.
+func (r *resolver) published(all, answers int64) string {
+	if r.plan.Sessions == 1 {
+		return size(all) + " of frames and answers"
+	}
+	return fmt.Sprintf("%d sessions x %s of frames + %s of answers", r.plan.Sessions, size((all-answers)/int64(r.plan.Sessions)), size(answers))
 }
 
 // environment writes wiring and params, and checks the variables of the file.
@@ -75,15 +83,5 @@ func (r *resolver) environment(at string, n *pipeline.Node, out *Node) {
 	}
 	for i, from := range n.Docker.EnvFrom {
 		own(from, fmt.Sprintf("%s.docker.env_from[%d]", at, i))
-	}
-}
-
-// volumes checks that what is mounted is there and inside the project.
-func (r *resolver) volumes(at string, n *pipeline.Node) {
-	for i, v := range n.Docker.Volumes {
-		where := fmt.Sprintf("%s[%d].host_path", at, i)
-		if _, err := follow(r.source, path.Clean(v.HostPath.V)); err != nil {
-			r.fail(mistake{pos: v.HostPath.Pos, path: where}, "%v", explain(v.HostPath.V, err))
-		}
 	}
 }

@@ -46,6 +46,14 @@ type Host struct {
 	// absolute, or relative to the compose file. Default ".". Host paths of
 	// volumes begin with it.
 	Base string
+	// AllowMount are real paths of this machine: a volume outside the project
+	// must be one of them, or below.
+	AllowMount []string
+	// RealPath is an absolute path with every symbolic link resolved, and the
+	// type of what is there; nil: nothing outside the project can be mounted.
+	RealPath func(name string) (real string, mode fs.FileMode, err error)
+	// Sockets are the engine's own, beside the usual ones; no volume may hold one.
+	Sockets []string
 	// MaxFrame gives the largest frame in bytes of a built-in's output, 0 if it
 	// cannot tell; nil: a bound is computed from the params.
 	MaxFrame func(nodeType string, params map[string]any) int64
@@ -60,7 +68,7 @@ type Plan struct {
 	UID, GID     int // of the containers
 	Sessions     int // planned at once
 	Nodes        []Node
-	Images       []Image // one a container node, in the order of Nodes
+	Images       []Image // to build: one a container node without a finished image, in the order of Nodes
 	Channels     []Channel
 	SharedMemory int64 // bytes: channels times sessions, control and status channels
 
@@ -74,13 +82,16 @@ type Node struct {
 	Container      bool           // else built in
 	Service        string         // compose service; empty for a built-in
 	Image          string         // reference; empty for a built-in
+	Finished       bool           // Image is used as it is: nothing is built
+	Side           bool           // in a finished image, without connections: no wiring, no control channel
 	Params         map[string]any // as written, defaults of built-ins filled in
 	StartTimeoutMS int
 	Restart        Restart
 	Limits         Limits
+	Mounts         []Mount
 	Publishes      int64 // bytes of shared memory that are charged to the node when full
 
-	key    string // of the image
+	key    string // of the image that is built
 	docker *pipeline.Docker
 	wiring string // Node as JSON
 	params string // Params as JSON with Python's NaN and Infinity
@@ -133,7 +144,7 @@ type Channel struct {
 }
 
 // Total is the bytes of shared memory of all its copies.
-func (c Channel) Total() int64 { return int64(c.Sizes.Total()) * int64(c.Count) }
+func (c Channel) Total() int64 { return multiply(int64(c.Sizes.Total()), int64(c.Count)) }
 
 // DataChannels are the channels of frames, as the runtime creates them: without
 // control and status.
@@ -145,6 +156,20 @@ func (p *Plan) DataChannels() []channel.Spec {
 		}
 	}
 	return specs
+}
+
+// AnyImage is an image that the engine has once what the plan needs is built
+// and pulled; empty if no node runs in a container.
+func (p *Plan) AnyImage() string {
+	if len(p.Images) > 0 {
+		return p.Images[0].Ref
+	}
+	for i := range p.Nodes {
+		if p.Nodes[i].Finished {
+			return p.Nodes[i].Image
+		}
+	}
+	return ""
 }
 
 // Node returns the node with this id, or nil.

@@ -2,6 +2,7 @@ package generate
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -14,16 +15,21 @@ import (
 func (p *Plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "project %s: %s (%s), %s, %s\n", p.Name,
-		count(len(p.Nodes), "node"), count(len(p.Images), "container"), count(p.connections(), "connection"), count(p.Sessions, "session"))
+		count(len(p.Nodes), "node"), count(p.containers(), "container"), count(p.connections(), "connection"), count(p.Sessions, "session"))
 	p.printImages(&b)
 	p.printChannels(&b)
 	p.printServices(&b)
-	fmt.Fprintf(&b, "\nshared memory  %s (%d bytes)\n", size(p.SharedMemory), p.SharedMemory)
+	p.printMounts(&b)
+	fmt.Fprintf(&b, "\nshared memory  %s (%d bytes)", size(p.SharedMemory), p.SharedMemory)
+	if p.Sessions > 1 {
+		fmt.Fprintf(&b, ", for %s", count(p.Sessions, "session"))
+	}
+	b.WriteByte('\n')
 	return b.String()
 }
 
 func (p *Plan) printImages(b *strings.Builder) {
-	if len(p.Images) == 0 {
+	if p.containers() == 0 {
 		return
 	}
 	rows := [][]string{{"IMAGE", "NODE", "BASE", "PACKAGES", "CODE"}}
@@ -40,10 +46,18 @@ func (p *Plan) printImages(b *strings.Builder) {
 		if len(d.PythonPackages) > 0 {
 			packages = strings.Join(texts(d.PythonPackages), " ")
 		}
+		if len(d.Wheels) > 0 {
+			packages = strings.TrimPrefix(packages+" ", "- ") + strings.Join(wheelFiles(d.Wheels), " ")
+		}
 		if len(d.SystemDependencies) > 0 {
 			packages += " + " + strings.Join(texts(d.SystemDependencies), " ")
 		}
 		rows = append(rows, []string{img.Ref, img.Node, img.Base, packages, fmt.Sprintf("%s, %s", count(files, "file"), size(code))})
+	}
+	for _, n := range p.Nodes {
+		if n.Finished {
+			rows = append(rows, []string{n.Image, n.ID, "as it is", "-", "-"})
+		}
 	}
 	table(b, rows)
 }
@@ -92,6 +106,81 @@ func (p *Plan) printServices(b *strings.Builder) {
 		rows = append(rows, row)
 	}
 	table(b, rows)
+	for _, n := range p.Nodes {
+		if remarks := n.remarks(); len(remarks) > 0 {
+			fmt.Fprintf(b, "  %s: %s\n", n.ID, strings.Join(remarks, "; "))
+		}
+	}
+}
+
+// remarks are what a node has that most have not.
+func (n *Node) remarks() []string {
+	var out []string
+	if n.Side {
+		out = append(out, "no connections: runs beside the pipeline until it ends")
+	}
+	if n.TimeoutMS > 0 {
+		out = append(out, fmt.Sprintf("%d ms a frame", n.TimeoutMS))
+	}
+	if n.Restart.Policy != "" && n.Restart.Policy != "no" {
+		text := "restart " + n.Restart.Policy
+		if n.Restart.MaxAttempts > 0 {
+			text += fmt.Sprintf(", at most %d", n.Restart.MaxAttempts)
+		}
+		if n.Restart.WindowS > 0 {
+			text += fmt.Sprintf(" in %d s", n.Restart.WindowS)
+		}
+		out = append(out, text)
+	}
+	if slices.ContainsFunc(n.Inputs, func(in channel.Input) bool {
+		return in.Slot < len(in.Channel.Readers) && in.Channel.Readers[in.Slot].Retry
+	}) {
+		out = append(out, "frames in flight are given again after a crash")
+	}
+	for _, in := range n.Inputs {
+		if in.Wait != "" {
+			out = append(out, fmt.Sprintf("waits for %s.%s by %s", in.Source, in.SourcePort, in.Wait))
+		}
+	}
+	if n.docker == nil {
+		return out
+	}
+	if len(n.docker.GPUDevices) > 0 {
+		out = append(out, "GPU "+strings.Join(texts(n.docker.GPUDevices), ", "))
+	}
+	if len(n.docker.EnvFrom) > 0 {
+		out = append(out, "from the caller's environment: "+strings.Join(texts(n.docker.EnvFrom), ", "))
+	}
+	return out
+}
+
+func (p *Plan) printMounts(b *strings.Builder) {
+	rows := [][]string{{"MOUNT", "NODE", "AT", "ACCESS"}}
+	for _, n := range p.Nodes {
+		for _, m := range n.Mounts {
+			access := "read-write"
+			if m.ReadOnly {
+				access = "read-only"
+			}
+			if m.Allowed {
+				access += ", outside the project by --allow-mount"
+			}
+			rows = append(rows, []string{m.Source, n.ID, m.Target, access})
+		}
+	}
+	if len(rows) > 1 {
+		table(b, rows)
+	}
+}
+
+func (p *Plan) containers() int {
+	sum := 0
+	for _, n := range p.Nodes {
+		if n.Container {
+			sum++
+		}
+	}
+	return sum
 }
 
 func (p *Plan) connections() int {

@@ -45,6 +45,8 @@ func (r *resolver) image(at string, n *pipeline.Node) (Image, bool) {
 		return Image{}, false
 	}
 	ok := r.checkCode(at+".source", n, code) && r.checkPackages(at+".python_packages", d)
+	wheels, fit := r.wheels(at+".wheels", d)
+	ok = ok && fit
 	if len(r.sdk) == 0 {
 		r.fail(mistake{pos: n.Pos, path: at}, "the Python SDK is missing from this build of medianode")
 		return Image{}, false
@@ -65,7 +67,7 @@ func (r *resolver) image(at string, n *pipeline.Node) (Image, bool) {
 	if len(d.PythonPackages) > 0 {
 		img.Context = append(img.Context, File{requirements, 0o644, requirementsText(d.PythonPackages)})
 	}
-	img.Context = append(img.Context, r.sdk...)
+	img.Context = append(append(img.Context, wheels...), r.sdk...)
 	for _, f := range code {
 		img.Context = append(img.Context, File{"app/" + f.Path, f.Mode, f.Data})
 	}
@@ -111,11 +113,7 @@ func (r *resolver) checkCode(at string, n *pipeline.Node, code []File) bool {
 func (r *resolver) checkPackages(at string, d *pipeline.Docker) bool {
 	ok := true
 	for i, p := range d.PythonPackages {
-		end := strings.IndexAny(p.V, " [(<>=!~;")
-		if end < 0 {
-			end = len(p.V)
-		}
-		if strings.EqualFold(p.V[:end], "iceoryx2") {
+		if normalized(requirementName(p.V)) == "iceoryx2" {
 			m := mistake{pos: p.Pos, path: fmt.Sprintf("%s[%d]", at, i), hint: "remove it"}
 			r.fail(m, "iceoryx2 is always there, at version %s", iceoryx2Version)
 			ok = false
@@ -182,10 +180,20 @@ func builder(d *pipeline.Docker, site string) []dockerfile.Instruction {
 	if len(d.BuildDependencies) > 0 {
 		steps = append(steps, apt(d.BuildDependencies))
 	}
-	if len(d.PythonPackages) > 0 {
-		steps = append(steps, dockerfile.Copy{Link: true, Source: requirements, Target: requirementsP}, pip("-r", requirementsP, pin))
+	if len(d.PythonPackages)+len(d.Wheels) == 0 {
+		return append(steps, script("compile", site))
 	}
-	return append(steps, script("compile", site))
+	// One call for all of them: pip weighs them against each other.
+	arguments := []string{pin}
+	if len(d.PythonPackages) > 0 {
+		steps = append(steps, dockerfile.Copy{Link: true, Source: requirements, Target: requirementsP})
+		arguments = []string{"-r", requirementsP, pin}
+	}
+	install := pip(append(arguments, wheelArguments(d.Wheels)...)...)
+	if len(d.Wheels) > 0 {
+		install.Mounts = append(install.Mounts, dockerfile.Bind(wheelsDir, wheelsPath))
+	}
+	return append(steps, install, script("compile", site))
 }
 
 func final(d *pipeline.Docker, site string) []dockerfile.Instruction {

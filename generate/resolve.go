@@ -107,13 +107,13 @@ func (r *resolver) node(index int, n *pipeline.Node) {
 	out := Node{
 		Node: channel.Node{
 			Version: channel.WiringVersion, Project: r.plan.Name, Domain: r.plan.Domain,
-			ID: n.ID.V, Type: n.Type.V, Streaming: n.IsStreaming.V, Inputs: e.inputs, Outputs: e.outputs,
+			ID: n.ID.V, Type: n.Type.V, Streaming: n.IsStreaming.V, Inputs: e.inputs, Outputs: e.outputs, TimeoutMS: n.TimeoutMS.V,
 		},
 		Pos: n.Pos, Container: n.Docker != nil, Params: n.Params.Values, StartTimeoutMS: n.StartTimeoutMS.V, docker: n.Docker,
 	}
-	for _, o := range e.outputs {
-		for _, c := range o.Channels {
-			out.Publishes += int64(c.Sizes().Data) * int64(r.plan.Sessions)
+	for _, c := range r.plan.Channels {
+		if !c.Service && c.From == n.ID.V {
+			out.Publishes = add(out.Publishes, multiply(int64(c.Sizes.Data), int64(c.Count)))
 		}
 	}
 	if out.Container {
@@ -124,21 +124,47 @@ func (r *resolver) node(index int, n *pipeline.Node) {
 
 // container plans what only a node in a container has.
 func (r *resolver) container(path string, n *pipeline.Node, out *Node) {
-	control, status := channel.ControlSpec(n.ID.V), channel.StatusSpec(n.ID.V)
-	out.Control, out.Status = &control, &status
-	out.Publishes += int64(status.Sizes().Data)
-	r.add(Channel{Spec: control, From: "runtime", FromPort: "control", Kind: "control", Service: true, Why: "commands", Count: 1, Pos: n.Pos})
-	r.add(Channel{Spec: status, From: n.ID.V, FromPort: "status", Kind: "control", Service: true, Why: "answers", Count: 1, Pos: n.Pos})
-	out.Service = n.ID.V
-	r.limits(path+".docker.resource_limits", n, out)
+	out.Service, out.Side = n.ID.V, r.isSide(n)
+	out.Restart = Restart{Policy: n.Docker.Restart.Policy.V, MaxAttempts: n.Docker.Restart.MaxAttempts.V, WindowS: n.Docker.Restart.WindowS.V}
+	answers := int64(0)
+	if out.Side {
+		out.Inputs, out.Outputs = []channel.Input{}, []channel.Output{}
+	} else {
+		answers = r.service(n, out)
+	}
+	r.limits(path+".docker.resource_limits", n, out, answers)
 	r.environment(path, n, out)
-	r.volumes(path+".docker.volumes", n)
+	r.volumes(path+".docker.volumes", n, out)
+	if out.Finished = n.Docker.Image.V != ""; out.Finished {
+		out.Image = n.Docker.Image.V
+		return
+	}
 	img, ok := r.image(path+".docker", n)
 	if !ok {
 		return
 	}
 	out.Image, out.key = img.Ref, img.Key
 	r.plan.Images = append(r.plan.Images, img)
+}
+
+// service plans the channels by which the runtime and the node talk, and gives
+// the bytes that the node publishes on them.
+func (r *resolver) service(n *pipeline.Node, out *Node) int64 {
+	control, status := channel.ControlSpec(n.ID.V), channel.StatusSpec(n.ID.V)
+	out.Control, out.Status = &control, &status
+	r.add(Channel{Spec: control, From: "runtime", FromPort: "control", Kind: "control", Service: true, Why: "commands", Count: 1, Pos: n.Pos})
+	r.add(Channel{Spec: status, From: n.ID.V, FromPort: "status", Kind: "control", Service: true, Why: "answers", Count: 1, Pos: n.Pos})
+	answers := int64(status.Sizes().Data)
+	out.Publishes = add(out.Publishes, answers)
+	return answers
+}
+
+// isSide tells a finished image that no connection touches: it need not know
+// what a frame is.
+func (r *resolver) isSide(n *pipeline.Node) bool {
+	return n.Docker.Image.V != "" && !slices.ContainsFunc(r.spec.Connections, func(c *pipeline.Connection) bool {
+		return c.From.V == n.ID.V || c.To.V == n.ID.V
+	})
 }
 
 // fits holds the plan's shared memory against the host's.

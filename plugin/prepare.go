@@ -151,8 +151,12 @@ func (e *env) hostOrNone(ctx context.Context) generate.Host {
 	return host
 }
 
-// build makes the images that the engine does not have.
+// build makes the images that the engine does not have, and brings the finished
+// ones.
 func (e *env) build(ctx context.Context, p *prepared, mode string) error {
+	if err := e.pull(ctx, p); err != nil {
+		return err
+	}
 	if len(p.plan.Images) == 0 {
 		return nil
 	}
@@ -259,6 +263,9 @@ func (e *env) config(p *prepared) (runtime.Config, error) {
 		c.Nodes = append(c.Nodes, runtime.Node{
 			Node: n.Node, Container: n.Container, Service: n.Service, Run: run,
 			StartTimeout: time.Duration(n.StartTimeoutMS) * time.Millisecond,
+			Restart: runtime.Restart{
+				Policy: n.Restart.Policy, MaxAttempts: n.Restart.MaxAttempts, Window: time.Duration(n.Restart.WindowS) * time.Second,
+			},
 		})
 	}
 	if p.plan.AnyImage() == "" {

@@ -71,7 +71,7 @@ func (e *env) up(ctx context.Context, o upOptions) (err error) {
 	if err := e.warnUnset(p.source); err != nil {
 		return err
 	}
-	if err := errors.Join(e.build(ctx, p, o.progress), e.pull(ctx, p)); err != nil {
+	if err := e.build(ctx, p, o.progress); err != nil {
 		return interrupted(ctx, err)
 	}
 	c, err := e.config(p)

@@ -13,6 +13,8 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/progress/progressui"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/medianode/docker-medianode/generate"
 )
 
 // Progress is one display for all builds of a command.
@@ -150,10 +152,10 @@ func (w *watch) failure(err error) error {
 	return e
 }
 
-// short is a step without its mounts.
+// short is a step as its author thinks of it, or at least without its mounts.
 func short(name string) string {
 	words := strings.Split(name, " ")
-	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return strings.HasPrefix(w, "--mount=") }), " ")
+	return generate.StepTitle(strings.Join(slices.DeleteFunc(words, func(w string) bool { return strings.HasPrefix(w, "--mount=") }), " "))
 }
 
 // own makes an update this build's own: builds that share a step would write

@@ -177,7 +177,7 @@ func (f *fields) volumes() []Volume {
 		g.require("host_path", "a path inside the project, such as ./data")
 		g.require("container_path", "an absolute path, such as /data")
 		v := Volume{Pos: item.pos}
-		v.HostPath = g.text("host_path", "", checkHostPath)
+		v.HostPath = g.text("host_path", "", checkMountPath)
 		v.ContainerPath = g.text("container_path", "", checkContainerPath)
 		v.ReadOnly = g.boolean("read_only", true)
 		if before, dup := first[v.ContainerPath.V]; dup && v.ContainerPath.Set {

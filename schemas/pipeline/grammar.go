@@ -120,6 +120,24 @@ func debianName(s string) string {
 	return name
 }
 
+// checkMountPath also takes an absolute path: whether it may be mounted is for
+// the caller of the pipeline to say, who knows the machine.
+func checkMountPath(s string) (string, string) {
+	switch bad, hint := oneLine(s); {
+	case bad != "":
+		return bad, hint
+	case !path.IsAbs(s):
+		return checkHostPath(s)
+	case strings.HasSuffix(path.Clean(s), "docker.sock") || path.Base(s) == "containerd.sock":
+		return "is the engine's socket, which no node may have", ""
+	case strings.Contains(s, `\`):
+		return "must be written with /", ""
+	case path.Clean(s) != s:
+		return "is not a clean path", "write " + printable(cut(path.Clean(s)))
+	}
+	return "", ""
+}
+
 // checkHostPath keeps a path inside the project as far as its text can tell.
 func checkHostPath(s string) (string, string) {
 	if bad, hint := oneLine(s); bad != "" {
@@ -127,7 +145,7 @@ func checkHostPath(s string) (string, string) {
 	}
 	inside := "a path inside the directory of the pipeline file, such as ./data"
 	switch {
-	case path.Base(s) == "docker.sock" || path.Base(s) == "containerd.sock":
+	case strings.HasSuffix(path.Clean(s), "docker.sock") || path.Base(s) == "containerd.sock":
 		return "is the engine's socket, which no node may have", ""
 	case strings.Contains(s, `\`):
 		return "must be written with /", ""

@@ -99,8 +99,9 @@ type Docker struct {
 type EnvVar struct{ Name, Value Value[string] }
 
 // Volume is one bind mount. HostPath is slash-separated and relative to the
-// directory of the pipeline file; whether it exists, and whether a symbolic
-// link leads out of the project, is for the caller to check.
+// directory of the pipeline file, or absolute; whether it exists, whether a
+// symbolic link leads out of the project and whether an absolute one may be
+// mounted is for the caller to check.
 type Volume struct {
 	Pos                     Pos
 	HostPath, ContainerPath Value[string]
