@@ -16,14 +16,20 @@ import (
 // releases, and which opening and closing the file elsewhere does not.
 //
 //	  0 magic   8 slots     16 next      24 bytes   32 state   40 starved  48 blocked ns  56 ended
+//	 64 expected  72 start
 //	128 + 1152*i, reader i:
 //	  0 state   8 capacity  16 next      24 received  32 bytes  40 dropped  48 waiting  56 base
 //	 64 latency histogram, 128 counters
+//	1088 expected  1096 done  1104 tried  1112 tries  1120 unfinished
+//
+// The two words "expected" are the runtime's: the end at this side comes back
+// if it dies, so its peer waits for it.
 const (
-	ledgerMagic   = 0x3147444C_4E444D // "MDNLDG1"
-	ledgerHeader  = 128
-	ledgerSlot    = 1152
-	latencyOffset = 64
+	ledgerMagic    = 0x3147444C_4E444D // "MDNLDG1"
+	ledgerHeader   = 128
+	ledgerSlot     = 1152
+	latencyOffset  = 64
+	expectedOffset = latencyOffset + 8*LatencyBuckets
 
 	// LatencyBuckets is how many counters a latency histogram has.
 	LatencyBuckets = 128
@@ -78,11 +84,25 @@ func (l *Ledger) Starved() *atomic.Uint64 { return l.at(40) }
 // Blocked is the nanoseconds that the writer waited for room.
 func (l *Ledger) Blocked() *atomic.Uint64 { return l.at(48) }
 
-// Ended is 1 when the last frame was the end of the stream, which Next counts.
+// Ended is EndedWell or EndedFailed when the last frame was the end of the
+// stream, which Next counts.
 func (l *Ledger) Ended() *atomic.Uint64 { return l.at(56) }
 
+// The values of Ended.
+const (
+	EndedWell   uint64 = 1
+	EndedFailed uint64 = 2
+)
+
+// Expected is 1 while the runtime will start a writer again that dies.
+func (l *Ledger) Expected() *atomic.Uint64 { return l.at(64) }
+
+// Start is the sequence from which the present writer sends: what is before it
+// was sent by one that is gone, or was claimed and never sent.
+func (l *Ledger) Start() *atomic.Uint64 { return l.at(72) }
+
 // Frames is how many frames with content the writer has sent.
-func (l *Ledger) Frames() uint64 { return l.Next().Load() - l.Ended().Load() }
+func (l *Ledger) Frames() uint64 { return l.Next().Load() - min(1, l.Ended().Load()) }
 
 // Slot is the part of reader i.
 func (l *Ledger) Slot(i int) Slot { return Slot{l, ledgerHeader + ledgerSlot*i} }
@@ -119,8 +139,31 @@ func (s Slot) Dropped() *atomic.Uint64 { return s.ledger.at(s.offset + 40) }
 // Waiting is 1 while the reader sleeps and wants to be woken.
 func (s Slot) Waiting() *atomic.Uint64 { return s.ledger.at(s.offset + 48) }
 
-// Base is the sequence at which the reader joined.
+// Base is the sequence from which frames are the reader's: Base + Received +
+// Dropped is the first that is not counted yet. A reader that comes back after
+// its death goes on with it.
 func (s Slot) Base() *atomic.Uint64 { return s.ledger.at(s.offset + 56) }
+
+// Expected is 1 while the runtime will start a reader again that dies.
+func (s Slot) Expected() *atomic.Uint64 { return s.ledger.at(s.offset + expectedOffset) }
+
+// Done is the sequence before which the reader has nothing in its hands.
+func (s Slot) Done() *atomic.Uint64 { return s.ledger.at(s.offset + expectedOffset + 8) }
+
+// Tried is the sequence, plus one, of the frame that Tries counts.
+func (s Slot) Tried() *atomic.Uint64 { return s.ledger.at(s.offset + expectedOffset + 16) }
+
+// Tries is how often a reader that gets frames again has got that frame.
+func (s Slot) Tries() *atomic.Uint64 { return s.ledger.at(s.offset + expectedOffset + 24) }
+
+// Unfinished is how many frames the reader had in its hands when it died and
+// did not get again. They count as received.
+func (s Slot) Unfinished() *atomic.Uint64 { return s.ledger.at(s.offset + expectedOffset + 32) }
+
+// counted is the first sequence that is neither received nor dropped.
+func (s Slot) counted() uint64 {
+	return s.Base().Load() + s.Received().Load() + s.Dropped().Load()
+}
 
 // CountLatency adds one frame's time from send to receive, in ns.
 func (s Slot) CountLatency(ns uint64) {

@@ -28,6 +28,8 @@ type memoryService struct {
 	writer *memoryOutlet
 	reader []*memoryInlet
 	credit chan struct{}
+	// history is what the writer has sent lately, for readers that come back.
+	history []*memoryFrame
 }
 
 type memoryFrame struct {
@@ -108,6 +110,9 @@ func (m *Memory) Inlet(s Spec, slot int) (Inlet, error) {
 		return nil, fmt.Errorf("channel %s: reader %d is there", s.Name, slot)
 	}
 	in := &memoryInlet{service: service, slot: slot, bell: make(chan struct{}, 1), done: make(chan struct{})}
+	if r := s.Readers[slot]; r.Retry {
+		in.queue = append(in.queue, service.history[max(0, len(service.history)-r.Queue()):]...)
+	}
 	service.reader[slot] = in
 	return in, nil
 }
@@ -157,11 +162,15 @@ func (o *memoryOutlet) Send(ticket uint64) error {
 	if !ok {
 		return ErrReleased
 	}
+	if n := o.service.spec.History(); n > 0 {
+		o.service.history = append(o.service.history, f)
+		o.service.history = o.service.history[max(0, len(o.service.history)-n):]
+	}
 	for i, in := range o.service.reader {
 		if in == nil {
 			continue
 		}
-		if len(in.queue) >= o.service.spec.Readers[i].Buffer {
+		if len(in.queue) >= o.service.spec.Readers[i].Queue() {
 			in.queue = in.queue[1:]
 		}
 		in.queue = append(in.queue, f)
@@ -175,6 +184,9 @@ func (o *memoryOutlet) Discard(ticket uint64) error {
 	}
 	return nil
 }
+
+// Refresh has nothing to do: who comes is connected at once.
+func (o *memoryOutlet) Refresh() error { return nil }
 
 func (o *memoryOutlet) Wake() error {
 	m := o.service.owner
@@ -206,7 +218,7 @@ func (o *memoryOutlet) Close() error {
 	if !o.closed {
 		o.closed = true
 		close(o.done)
-		o.service.writer = nil
+		o.service.writer, o.service.history = nil, nil
 	}
 	return nil
 }

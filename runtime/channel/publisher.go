@@ -38,6 +38,7 @@ func NewPublisher(t Transport, s Spec) (*Publisher, error) {
 		return nil, fmt.Errorf("channel %s: publish: %w", s.Name, err)
 	}
 	p := &Publisher{spec: s, out: out, ledger: out.Ledger(), turn: make(chan struct{}, 1)}
+	p.ledger.Start().Store(p.ledger.Next().Load())
 	p.ledger.State().Store(Attached)
 	p.turn <- struct{}{}
 	return p, nil
@@ -111,31 +112,59 @@ func (l Loan) Send(ctx context.Context) error {
 func (p *Publisher) send(l Loan, sequence uint64) error {
 	l.Header.Sequence = sequence
 	l.Header.Sent = Now()
-	size, ends := uint64(len(l.Payload)), l.Header.Flags&EndOfStream != 0
+	size, ends := uint64(len(l.Payload)), endOf(l.Header)
 	// The claim comes before the frame: a reader that joins in between reads the
 	// claim as its base and does not count this frame as lost.
 	p.ledger.Next().Store(sequence + 1)
-	if ends {
-		p.ledger.Ended().Store(1)
+	if ends != 0 {
+		p.ledger.Ended().Store(ends)
 	}
 	if err := p.out.Send(l.ticket); err != nil {
 		// Any other failure may have reached some of the readers: the sequence is
 		// spent, or they would take the next frame for one that they have had.
 		if errors.Is(err, ErrReleased) || errors.Is(err, ErrClosed) {
 			p.ledger.Next().Store(sequence)
-			if ends {
+			if ends != 0 {
 				p.ledger.Ended().Store(0)
 			}
 		}
 		return fmt.Errorf("channel %s: send: %w", p.spec.Name, err)
 	}
 	p.ledger.Bytes().Store(p.ledger.Bytes().Load() + size)
+	p.wakeReaders()
+	return nil
+}
+
+// endOf is what the header of an end of stream puts into the ledger, else 0.
+func endOf(h *Header) uint64 {
+	switch h.Flags & (EndOfStream | Failed) {
+	case EndOfStream:
+		return EndedWell
+	case EndOfStream | Failed:
+		return EndedFailed
+	}
+	return 0
+}
+
+func (p *Publisher) wakeReaders() {
 	for i := range p.ledger.Slots() {
 		if s := p.ledger.Slot(i); s.Waiting().Load() != 0 {
 			_ = p.out.Wake() // the frame is sent: what fails here costs a reader checkEvery
-			break
+			return
 		}
 	}
+}
+
+// wait is one wait for a reader. One that has come back gets here what it had
+// not finished.
+func (p *Publisher) wait(ctx context.Context) error {
+	if err := p.out.Wait(ctx, checkEvery); err != nil || p.spec.History() == 0 {
+		return err
+	}
+	if err := p.out.Refresh(); err != nil {
+		return err
+	}
+	p.wakeReaders()
 	return nil
 }
 
@@ -156,7 +185,7 @@ func (p *Publisher) room(ctx context.Context, sequence uint64) error {
 		if p.full(sequence, true) < 0 {
 			return p.alive()
 		}
-		if err := p.out.Wait(ctx, checkEvery); err != nil {
+		if err := p.wait(ctx); err != nil {
 			return err
 		}
 		if err := p.alive(); err != nil {
@@ -173,14 +202,14 @@ func (p *Publisher) alive() error {
 }
 
 // full is the first reader without room, or -1. With check, a reader that died
-// is found by its lock and waited for no longer.
+// is found by its lock and waited for no longer, unless it will come back.
 func (p *Publisher) full(sequence uint64, check bool) int {
 	for i := range p.ledger.Slots() {
 		s := p.ledger.Slot(i)
 		if s.State().Load() != Attached || int64(sequence-s.Next().Load()) < int64(s.Capacity().Load()) {
 			continue
 		}
-		if check && !p.out.ReaderAlive(i) {
+		if check && s.Expected().Load() == 0 && !p.out.ReaderAlive(i) {
 			s.State().Store(Detached)
 			if !p.out.ReaderAlive(i) {
 				continue
@@ -192,8 +221,12 @@ func (p *Publisher) full(sequence uint64, check bool) int {
 	return -1
 }
 
-// End sends the end of the stream; failed says that it ends by an error.
+// End sends the end of the stream; failed says that it ends by an error. A
+// stream that a writer before this one has ended stays as it is.
 func (p *Publisher) End(ctx context.Context, failed bool) error {
+	if p.ledger.Ended().Load() != 0 {
+		return nil
+	}
 	l, err := p.Loan(0)
 	if err != nil {
 		return err
@@ -209,8 +242,8 @@ func (p *Publisher) End(ctx context.Context, failed bool) error {
 	return nil
 }
 
-// Drain waits until every attached reader has taken what was sent, or is gone.
-// A writer that closes earlier takes unread frames with it.
+// Drain waits until every attached reader has taken what was sent, or is gone
+// for good. A writer that closes earlier takes unread frames with it.
 func (p *Publisher) Drain(ctx context.Context) error {
 	for {
 		if !p.unread() {
@@ -221,7 +254,7 @@ func (p *Publisher) Drain(ctx context.Context) error {
 			p.ledger.Starved().Store(0)
 			return nil
 		}
-		if err := p.out.Wait(ctx, checkEvery); err != nil {
+		if err := p.wait(ctx); err != nil {
 			return err
 		}
 	}
@@ -230,7 +263,8 @@ func (p *Publisher) Drain(ctx context.Context) error {
 func (p *Publisher) unread() bool {
 	sent := p.ledger.Next().Load()
 	for i := range p.ledger.Slots() {
-		if s := p.ledger.Slot(i); s.State().Load() == Attached && s.Next().Load() < sent && p.out.ReaderAlive(i) {
+		s := p.ledger.Slot(i)
+		if s.State().Load() == Attached && s.Next().Load() < sent && (s.Expected().Load() != 0 || p.out.ReaderAlive(i)) {
 			return true
 		}
 	}

@@ -57,8 +57,29 @@ type Spec struct {
 	Loans    int      `json:"loans"` // unsent frames a writer may have at once
 }
 
-// Buffer is the largest buffer of the readers.
-func (s Spec) Buffer() int { return s.most(func(r Reader) int { return r.Buffer }) }
+// Queue is how many frames wait in shared memory for the reader at most: its
+// buffer, and, where it gets frames again, those that it had not finished.
+func (r Reader) Queue() int {
+	if r.Retry {
+		return r.Buffer + r.Hold
+	}
+	return r.Buffer
+}
+
+// Queue is the largest queue of the readers.
+func (s Spec) Queue() int { return s.most(Reader.Queue) }
+
+// History is how many sent frames the writer keeps for readers that come back
+// and get frames again: what may wait for one and be in its hands.
+func (s Spec) History() int {
+	n := 0
+	for _, r := range s.Readers {
+		if r.Retry {
+			n = max(n, r.Queue())
+		}
+	}
+	return n
+}
 
 // Hold is the largest hold of the readers.
 func (s Spec) Hold() int { return s.most(func(r Reader) int { return r.Hold }) }
@@ -122,10 +143,10 @@ func (s Spec) Sizes() Sizes {
 		headerSize = 128
 	)
 	subscribers := s.MaxSubscribers()
-	chunks := subscribers*(s.Buffer()+s.Hold()) + s.Loans
+	chunks := subscribers*(s.Queue()+s.Hold()) + s.History() + s.Loans
 	chunk := up(up(iceoryx, align)+headerSize+max(1, s.MaxFrame), align)
 	data := chunks*chunk + (align - 1) + (4*(chunks+1) + 3) + 136
-	connection := 252 + 16*s.Buffer() + 8*s.Hold() + chunks
+	connection := 252 + 16*s.Queue() + 8*s.Hold() + chunks
 	dynamic := 327 + 144*subscribers + 152 + 32*s.MaxNodes()
 	// Two event services: to the readers, with a listener each and two notifiers,
 	// and to the writer, the other way round but for one notifier more. Each

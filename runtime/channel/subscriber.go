@@ -16,9 +16,11 @@ type Subscriber struct {
 	ledger *Ledger
 	slot   Slot
 	closed atomic.Bool
+	hands  *hands
 
-	mu  sync.Mutex // guards raw and the receiving order
+	mu  sync.Mutex // guards what follows, and the receiving order
 	raw []Raw
+	rejoining
 }
 
 // NewSubscriber opens the end of reader slot (its index in Spec.Readers). It
@@ -38,15 +40,26 @@ func NewSubscriber(t Transport, s Spec, slot int) (*Subscriber, error) {
 		spec: s, in: in, ledger: in.Ledger(), slot: in.Ledger().Slot(slot),
 		raw: make([]Raw, s.Readers[slot].Hold),
 	}
-	r.slot.Next().Store(r.ledger.Next().Load())
+	r.hands = &hands{slot: r.slot, retry: s.Readers[slot].Retry, out: make([]uint64, 0, s.Readers[slot].Hold)}
 	r.slot.Capacity().Store(uint64(s.Readers[slot].Buffer))
+	if r.slot.State().Load() == Attached {
+		r.comeBack(s.Readers[slot])
+	} else {
+		r.join()
+	}
+	return r, nil
+}
+
+// join is the attaching of a new reader. It gets what is sent from now on.
+func (r *Subscriber) join() {
+	r.slot.Next().Store(r.ledger.Next().Load())
 	r.slot.State().Store(Attached)
 	// Only now does a writer that blocks give this reader credits. What it sent
 	// before is not this reader's; what it sends from now on is.
 	base := r.ledger.Next().Load()
-	r.slot.Base().Store(base)
+	r.slot.Base().Store(base - r.slot.Received().Load() - r.slot.Dropped().Load())
+	r.slot.Done().Store(base)
 	r.slot.Next().Store(base)
-	return r, nil
 }
 
 // Spec is what the channel was made from.
@@ -63,15 +76,24 @@ type Sample struct {
 	Header  *Header
 	Payload []byte
 	from    *Subscriber
-	ticket  uint64
+	ticket  uint64 // 0: an end of stream that was told again
+	number  uint64 // the sequence, which a peer cannot change
 }
 
-// Release gives the memory back, once.
+// Release gives the memory back, once. The frame is done with: a reader that
+// dies later does not get it again.
 func (s Sample) Release() error {
 	if s.from == nil {
 		return ErrReleased
 	}
-	return s.from.in.Release(s.ticket)
+	if s.ticket == 0 {
+		return nil
+	}
+	err := s.from.in.Release(s.ticket)
+	if err == nil && !s.from.closed.Load() {
+		s.from.hands.finish(s.number)
+	}
+	return err
 }
 
 // Receive waits for one frame; a frame with EndOfStream is the last.
@@ -121,17 +143,19 @@ func (r *Subscriber) take(into []Sample) (int, error) {
 	if r.closed.Load() {
 		return 0, fmt.Errorf("channel %s: receive: %w", r.spec.Name, ErrClosed)
 	}
+	// Asked before: what an earlier writer has sent is here, or does not come.
+	start, gone := r.ledger.Start().Load(), r.endedWithoutUs()
 	arrived, err := r.in.Receive(r.raw[:min(len(r.raw), len(into))])
 	if err != nil {
 		return 0, fmt.Errorf("channel %s: receive: %w", r.spec.Name, err)
 	}
 	if arrived == 0 {
-		return 0, nil
+		return r.nothing(into, start, gone), nil
 	}
 	n, now := 0, Now()
 	for _, raw := range r.raw[:arrived] {
 		if raw.Header.Sequence < r.slot.Next().Load() {
-			_ = r.in.Release(raw.Ticket) // from before this reader joined
+			_ = r.in.Release(raw.Ticket) // from before this reader joined, or done with
 			continue
 		}
 		bad := r.check(raw)
@@ -148,13 +172,19 @@ func (r *Subscriber) take(into []Sample) (int, error) {
 			err = errors.Join(err, fmt.Errorf("channel %s: frame %d: %w", r.spec.Name, raw.Header.Sequence, bad))
 			continue
 		}
-		into[n] = Sample{Header: raw.Header, Payload: raw.Payload, from: r, ticket: raw.Ticket}
+		sequence := r.slot.Next().Load() - 1
+		r.hands.take(sequence)
+		into[n] = Sample{Header: raw.Header, Payload: raw.Payload, from: r, ticket: raw.Ticket, number: sequence}
 		n++
 	}
-	if r.ledger.Starved().Load() != 0 {
-		_ = r.in.Wake() // the frames are here: what fails costs the writer checkEvery
-	}
+	r.wakeWriter()
 	return n, err
+}
+
+func (r *Subscriber) wakeWriter() {
+	if r.ledger.Starved().Load() != 0 {
+		_ = r.in.Wake() // what fails costs the writer checkEvery
+	}
 }
 
 // errUnclaimed says that a header has a sequence that its writer has not claimed.
@@ -171,18 +201,22 @@ func (r *Subscriber) check(raw Raw) error {
 }
 
 // count keeps the ledger for one frame: a gap in the sequence is what was
-// dropped, and so is a frame that is not good.
+// dropped, and so is a frame that is not good. A frame that comes again was
+// counted before.
 func (r *Subscriber) count(raw Raw, now uint64, good bool) {
 	h, s := raw.Header, r.slot
-	lost := h.Sequence - s.Next().Load()
-	if !good {
-		lost++
-	}
-	if lost > 0 {
-		s.Dropped().Store(s.Dropped().Load() + lost)
-	}
-	s.Next().Store(h.Sequence + 1)
-	if !good || h.Flags&EndOfStream != 0 {
+	sequence := h.Sequence
+	r.miss(sequence)
+	s.Next().Store(sequence + 1)
+	ends := h.Flags&EndOfStream != 0
+	switch {
+	case good && ends:
+		r.over = true
+		return
+	case sequence < r.resume:
+		return
+	case !good:
+		s.Dropped().Store(s.Dropped().Load() + 1)
 		return
 	}
 	s.Received().Store(s.Received().Load() + 1)
@@ -202,8 +236,15 @@ func (r *Subscriber) Close() error {
 		return nil
 	}
 	r.slot.State().Store(Detached)
-	if r.ledger.Starved().Load() != 0 {
-		_ = r.in.Wake()
+	r.wakeWriter()
+	return r.in.Close()
+}
+
+// Leave ends the subscriber as the death of its process does: a writer that
+// knows that a reader comes back goes on waiting.
+func (r *Subscriber) Leave() error {
+	if r.closed.Swap(true) {
+		return nil
 	}
 	return r.in.Close()
 }

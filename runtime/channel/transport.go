@@ -37,6 +37,9 @@ type Outlet interface {
 	Loan(n int) (Raw, error)
 	Send(ticket uint64) error
 	Discard(ticket uint64) error
+	// Refresh connects with readers that have come, and gives those that get
+	// frames again the last Spec.History() frames. Send does it too.
+	Refresh() error
 	// Wake wakes the readers that wait.
 	Wake() error
 	// Wait returns when a reader woke it, after limit, or with ctx's error.

@@ -93,9 +93,10 @@ func withSpec(s channel.Spec, f func(*cSpec) error) error {
 		max_frame:       C.uint64_t(max(1, s.MaxFrame)),
 		max_subscribers: C.uint64_t(s.MaxSubscribers()),
 		max_nodes:       C.uint64_t(s.MaxNodes()),
-		buffer:          C.uint64_t(s.Buffer()),
+		buffer:          C.uint64_t(s.Queue()),
 		hold:            C.uint64_t(s.Hold()),
 		loans:           C.uint64_t(s.Loans),
+		history:         C.uint64_t(s.History()),
 	})
 }
 
@@ -138,10 +139,14 @@ func sendLoan(handle unsafe.Pointer) error {
 
 func dropLoan(handle unsafe.Pointer) { C.iox_loan_drop(handle) }
 
-func openInlet(n *cNode, s *cSpec, buffer int) (*cInlet, error) {
+func openInlet(n *cNode, s *cSpec, r channel.Reader) (*cInlet, error) {
 	var in *cInlet
 	var text C.iox_text
-	code := C.iox_inlet_open(n, s, C.uint64_t(buffer), &in, &text)
+	asks := *s
+	if !r.Retry {
+		asks.history = 0
+	}
+	code := C.iox_inlet_open(n, &asks, C.uint64_t(r.Queue()), &in, &text)
 	return in, check("open subscriber", code, &text)
 }
 

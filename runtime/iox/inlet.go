@@ -53,7 +53,7 @@ func (t *Transport) Inlet(s channel.Spec, slot int) (channel.Inlet, error) {
 		if in.bell, err = newBell(n, c, false); err != nil {
 			return err
 		}
-		if in.raw, err = openInlet(n, c, r.Buffer); err != nil {
+		if in.raw, err = openInlet(n, c, r); err != nil {
 			in.bell.close()
 		}
 		return err
@@ -108,8 +108,8 @@ func (in *inlet) frame(f cFrame) channel.Raw {
 	return channel.Raw{Header: header, Payload: payload, Ticket: ticket}
 }
 
-// refresh lets go of writers that are gone and have nothing unread.
-func (in *inlet) refresh() error {
+// Refresh lets go of writers that are gone and have nothing unread.
+func (in *inlet) Refresh() error {
 	in.mu.RLock()
 	defer in.mu.RUnlock()
 	if in.raw == nil {

@@ -43,6 +43,9 @@ typedef struct iox_spec {
 	uint64_t buffer;
 	uint64_t hold;
 	uint64_t loans;
+	/* Sent frames that the writer keeps for readers that come back. A reader
+	 * that is opened gets as many of them as its buffer holds; 0: none. */
+	uint64_t history;
 } iox_spec;
 
 /* A loan or a received frame. */

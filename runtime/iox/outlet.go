@@ -93,9 +93,9 @@ func (o *outlet) Discard(ticket uint64) error {
 	return nil
 }
 
-// refresh lets go of readers that are gone: while one of the two ends has a
+// Refresh also lets go of readers that are gone: while one of the two ends has a
 // connection open, its file stays.
-func (o *outlet) refresh() error {
+func (o *outlet) Refresh() error {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	if o.raw == nil {

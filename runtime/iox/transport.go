@@ -126,8 +126,8 @@ func (t *Transport) Clean() (int, error) {
 	}
 	n, err := clean(t.node)
 	for _, end := range t.opened() {
-		if port, ok := end.(interface{ refresh() error }); ok {
-			err = errors.Join(err, port.refresh())
+		if port, ok := end.(interface{ Refresh() error }); ok {
+			err = errors.Join(err, port.Refresh())
 		}
 	}
 	return n, err

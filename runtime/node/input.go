@@ -149,8 +149,9 @@ func (in *input) check(h *channel.Header) error {
 	return fmt.Errorf("input %s: frame %d from %s is %s, want %s", in.Port, h.Sequence, in.Source, h.Kind, want)
 }
 
-// wait waits for a frame as long as there is a writer. Once the session has
-// begun, a writer that is gone without an end of stream has died.
+// wait waits for a frame as long as there is a writer, or one is to come back.
+// Once the session has begun, a writer that is gone without an end of stream
+// has died.
 func (in *input) wait(ctx context.Context) (channel.Sample, error) {
 	if sample, ok, err := in.sub.TryReceive(); ok || err != nil {
 		return sample, err
@@ -163,7 +164,7 @@ func (in *input) wait(ctx context.Context) (channel.Sample, error) {
 			return sample, err
 		}
 		begun := in.begun.Load() // asked first: a writer may come in between
-		if !in.sub.WriterAlive() && begun {
+		if !in.sub.WriterAlive() && in.sub.Ledger().Expected().Load() == 0 && begun {
 			// Looked at again after the lock was seen free: what it sent is here.
 			if sample, ok, err := in.sub.TryReceive(); ok || err != nil {
 				return sample, err

@@ -84,9 +84,9 @@ func endAndDrain(r *run) {
 		w.fails("timeout", Request{Do: "drain", WithinMS: 100})
 		draining := w.start(Request{Do: "drain"})
 		f := in.do(Request{Do: "receive", Count: 10, WithinMS: 10000}).Frames
-		flags := channel.EndOfStream
+		flags, want := channel.EndOfStream, channel.EndedWell
 		if failed {
-			flags |= channel.Failed
+			flags, want = flags|channel.Failed, channel.EndedFailed
 		}
 		if len(f) != 4 || f[3].Kind != "control" || f[3].Flags != flags || f[3].Length != 0 {
 			r.Fatalf("received %+v, want 3 frames and an end with flags %d", f, flags)
@@ -94,7 +94,7 @@ func endAndDrain(r *run) {
 		good(r, "drain", wait(r, "drain", draining))
 		w.do(Request{Do: "close"})
 		c := in.do(Request{Do: "counters"}).Counters
-		if c.Ended != 1 || c.Next != 4 || c.Slots[0].Received != 3 || c.Slots[0].Dropped != 0 {
+		if c.Ended != want || c.Next != 4 || c.Slots[0].Received != 3 || c.Slots[0].Dropped != 0 {
 			r.Errorf("ledger %+v", c)
 		}
 		if in.do(Request{Do: "alive"}).Alive {

@@ -14,6 +14,8 @@ WIRING_VERSION = 1
 SESSION_MARK = "{session}"
 ENV_NODE = "MEDIANODE_NODE"
 ENV_PARAMS = "MEDIANODE_PARAMS"
+# How a reader waits for a frame, the least eager first.
+WAITS = ("block", "adaptive", "spin")
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,12 @@ class Reader:
     port: str
     buffer: int
     hold: int
+    retry: bool = False  # back after its death, it gets again what it had not finished
+
+    @property
+    def queue(self) -> int:
+        """How many frames wait for it in shared memory at most."""
+        return self.buffer + self.hold if self.retry else self.buffer
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,16 @@ class Spec:
     def buffer(self) -> int:
         """The largest buffer of the readers."""
         return max((r.buffer for r in self.readers), default=1)
+
+    @property
+    def queue(self) -> int:
+        """The largest queue of the readers."""
+        return max((r.queue for r in self.readers), default=1)
+
+    @property
+    def history(self) -> int:
+        """How many sent frames the writer keeps for readers that get frames again."""
+        return max((r.queue for r in self.readers if r.retry), default=0)
 
     @property
     def hold(self) -> int:
@@ -69,7 +87,7 @@ class Spec:
     def parse(cls, value: Mapping[str, Any]) -> Spec:
         """Read a spec from its JSON value."""
         readers = tuple(
-            Reader(r.get("node", ""), r.get("port", ""), int(r["buffer"]), int(r["hold"]))
+            Reader(r.get("node", ""), r.get("port", ""), int(r["buffer"]), int(r["hold"]), bool(r.get("retry")))
             for r in value.get("readers") or ()
         )
         policy = value.get("policy") or "block"
@@ -99,6 +117,7 @@ class Input:
     feedback: bool
     slot: int
     channel: Spec
+    wait: str  # adaptive, block or spin
 
 
 @dataclass(frozen=True)
@@ -132,6 +151,12 @@ class NodeConfig:
     outputs: tuple[Output, ...]
     control: Optional[Spec]
     status: Optional[Spec]
+    timeout_ms: int  # of one call of process; 0: none
+
+    @property
+    def wait(self) -> str:
+        """How the node waits: as the most eager of its inputs."""
+        return max((i.wait for i in self.inputs), key=WAITS.index, default="adaptive")
 
     @classmethod
     def parse(cls, value: Mapping[str, Any]) -> NodeConfig:
@@ -150,6 +175,7 @@ class NodeConfig:
                 bool(i.get("feedback")),
                 int(i["slot"]),
                 Spec.parse(i["channel"]),
+                _wait(i),
             )
             for i in value.get("inputs") or ()
         )
@@ -173,7 +199,15 @@ class NodeConfig:
             outputs=outputs,
             control=Spec.parse(control) if control else None,
             status=Spec.parse(status) if status else None,
+            timeout_ms=int(value.get("timeout_ms") or 0),
         )
+
+
+def _wait(value: Mapping[str, Any]) -> str:
+    wait = str(value.get("wait") or "adaptive")
+    if wait not in WAITS:
+        raise ConfigError(f"input {value['port']}: wait {wait!r}: want one of {', '.join(WAITS)}")
+    return wait
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> tuple[NodeConfig, dict[str, Any]]:

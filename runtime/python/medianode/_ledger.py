@@ -27,9 +27,13 @@ LATENCY_BUCKETS: Final = 128
 VACANT, ATTACHED, DETACHED = range(3)
 
 # Indices of the writer's counters in the array of 64-bit words.
-W_MAGIC, W_SLOTS, W_NEXT, W_BYTES, W_STATE, W_STARVED, W_BLOCKED, W_ENDED = range(8)
+W_MAGIC, W_SLOTS, W_NEXT, W_BYTES, W_STATE, W_STARVED, W_BLOCKED, W_ENDED, W_EXPECTED, W_START = range(10)
 # Indices of a reader's counters, counted from its slot.
 R_STATE, R_CAPACITY, R_NEXT, R_RECEIVED, R_BYTES, R_DROPPED, R_WAITING, R_BASE, R_LATENCY = range(9)
+R_EXPECTED, R_DONE, R_TRIED, R_TRIES, R_UNFINISHED = range(R_LATENCY + LATENCY_BUCKETS, R_LATENCY + LATENCY_BUCKETS + 5)
+
+# Values of W_ENDED.
+ENDED_WELL, ENDED_FAILED = 1, 2
 
 # Not every Python that runs on Linux was built with the names.
 _OFD_GETLK: Final = 36

@@ -6,12 +6,13 @@ import sys
 import time
 from typing import Any, Optional
 
-from ._config import Input, NodeConfig, Output
+from ._config import Input, NodeConfig
 from ._errors import ChannelError, FrameError
 from ._frame import Frame
 from ._header import CONTROL, DISCONTINUITY, END_OF_STREAM, FAILED, KINDS, Header
 from ._iox import Transport
-from ._publisher import Check, Publisher
+from ._output import Complete, NowhereLoan, OutputPort
+from ._publisher import Check
 from ._subscriber import Subscriber
 
 # How often an input without frames is asked whether its writer lives.
@@ -29,6 +30,11 @@ class InputPort:
     def __init__(self, transport: Transport, config: Input, session: str) -> None:
         self.config = config
         self.subscriber = Subscriber(transport, config.channel.of_session(session), config.slot)
+        if self.subscriber.skipped is not None:
+            log(
+                f"frame {self.subscriber.skipped} of input {config.port} from {config.source}"
+                " crashed the node 3 times: skipped"
+            )
         self.ended = False
         self.failed = False  # the end came by an error or a death
         self._looked = time.monotonic_ns()
@@ -66,50 +72,11 @@ class InputPort:
             return
         self._looked = now
         # Asked in this order: what the writer sent before it died is here now.
-        if not self.subscriber.ledger.writer_alive() and not self.subscriber.announce(True) and not self.ended:
+        gone = not self.subscriber.ledger.writer_alive() and not self.subscriber.writer_expected
+        if gone and not self.subscriber.announce(True) and not self.ended:
             self.ended = self.failed = True
             log(f"input {self.config.port}: {self.config.source} is gone without an end of its stream")
         self.subscriber.announce(False)
-
-
-class OutputPort:
-    """One output port, with its channels or none."""
-
-    def __init__(self, transport: Transport, config: Output, session: str) -> None:
-        self.config = config
-        self.publishers: list[Publisher] = []
-        self._kind = config.kind
-        try:
-            # The one that may wait is sent first, so that an interrupted send
-            # reaches nobody.
-            for spec in sorted(config.channels, key=lambda s: not s.blocks):
-                self.publishers.append(Publisher(transport, spec.of_session(session)))
-        except BaseException:
-            self.close()
-            raise
-
-    def send(self, frame: Frame, header: Header, patience: Check) -> None:
-        """Send a copy of the frame to every reader of the port."""
-        if self._kind and KINDS[header.kind] != self._kind:
-            raise FrameError(
-                f"output {self.config.port}: frame is {KINDS[header.kind]}, want {self._kind}",
-                self.config.port,
-            )
-        try:
-            if frame._lease is not None and frame._length:  # received: no view is needed to copy it
-                for publisher in self.publishers:
-                    publisher.send_from(header, frame._address, frame._length, patience)
-                return
-            data = frame.data
-            for publisher in self.publishers:
-                publisher.send(header, data, patience)
-        except ChannelError as err:
-            raise FrameError(f"output {self.config.port}: {err}", self.config.port) from err
-
-    def close(self) -> None:
-        """End the channels without a word to their readers; safe twice."""
-        for publisher in self.publishers:
-            publisher.close()
 
 
 class Ports:
@@ -152,6 +119,11 @@ class Ports:
                     return frame
         return None
 
+    def done(self) -> None:
+        """Say that the node is done with every frame that was taken: a crash later does not bring it again."""
+        for port in self.inputs:
+            port.subscriber.finish()
+
     def look(self) -> None:
         """Find inputs whose writer is gone; for a session that has begun: before, it may not be there yet."""
         for port in self.inputs:
@@ -167,10 +139,17 @@ class Ports:
         for port in self.inputs:
             if not port.ended or not waiting:
                 found = port.subscriber.announce(waiting) or found
+        if waiting:
+            for output in self.outputs.values():
+                for publisher in output.publishers:
+                    publisher.refresh()
         return found
 
     def send(self, frame: Frame, cause: Optional[Frame], patience: Check) -> None:
-        """Send a frame; what it does not say of itself it has from the frame in process."""
+        """Send a frame; what it does not say of itself it has from the frame in process.
+
+        Any thread may call it.
+        """
         output = self.outputs.get(frame._out)
         if output is None or not output.publishers:
             self._count_unread(frame._out)
@@ -186,6 +165,22 @@ class Ports:
                 header.trace_id = cause._header.trace_id
         output.send(frame, header, patience)
 
+    def loan(self, header: Header, size: int, port: str, complete: Complete, patience: Check) -> HostLoan:
+        """Return memory for a frame that is written in place."""
+        output = self.outputs.get(port)
+        if output is None or not output.publishers:
+            return NowhereLoan(header, size, lambda: self._count_unread(port))
+        return output.loan(header, size, complete, patience)
+
+    def would_block(self, port: str) -> bool:
+        """Say whether a frame sent on the port now would wait for a reader."""
+        output = self.outputs.get(port)
+        return output is not None and output.would_block()
+
+    def waits(self) -> bool:
+        """Say whether somebody waits for a reader right now."""
+        return any(output.waits() for output in self.outputs.values())
+
     def _count_unread(self, port: str) -> None:
         if port not in self.unread:
             self.unread[port] = 0
@@ -194,16 +189,24 @@ class Ports:
         self.unread[port] += 1
 
     def close_inputs(self) -> None:
-        """End the inputs, so that no producer waits for this node any longer; safe twice."""
+        """End the inputs, so that no producer waits for this node any longer; safe twice.
+
+        A node that ends before they have is started again, or not: the runtime
+        knows, and so do the producers.
+        """
+        early = not self.ended
+        for port in self.inputs:
+            port.subscriber.close(leave=early)
         for port in self.inputs:
             port.ended = True
-            port.subscriber.close()
 
     def finish(self, failed: bool, patience: Check) -> None:
         """Send the end of every stream and wait until all is taken, or patience ends."""
         publishers = [p for o in self.outputs.values() for p in o.publishers]
+        own = failed and not self.failed  # not by an input
         for publisher in publishers:
-            publisher.end(failed, patience)
+            if not (own and publisher.expected):  # a new process goes on with the stream
+                publisher.end(failed, patience)
         for publisher in publishers:
             publisher.drain(patience)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
 from . import _iox, _ledger
@@ -11,17 +12,22 @@ from ._config import Spec
 from ._errors import ChannelError, ClosedError, LoanedError, ReleasedError, TooLargeError
 from ._header import CONTROL, END_OF_STREAM, FAILED, Header, HeaderPlace, check, new_header
 from ._iox import Transport
-from ._lease import EMPTY
+from ._lease import EMPTY, block_type, writable
 from ._ledger import (
     ATTACHED,
     DETACHED,
+    ENDED_FAILED,
+    ENDED_WELL,
     R_CAPACITY,
+    R_EXPECTED,
     R_NEXT,
     R_WAITING,
     W_BLOCKED,
     W_BYTES,
     W_ENDED,
+    W_EXPECTED,
     W_NEXT,
+    W_START,
     W_STARVED,
     W_STATE,
     Ledger,
@@ -58,7 +64,7 @@ class Loan:
     def __init__(self, publisher: Publisher, sample: Any, size: int) -> None:
         self._from, self._sample = publisher, sample
         self.header = new_header(0)
-        self.payload: memoryview = _view(sample.payload_ptr, size, _WRITE) if size else EMPTY
+        self.payload = publisher._writable(sample, size)
 
     def release(self) -> None:
         """End the loan without sending it."""
@@ -72,9 +78,19 @@ class Loan:
         Under ``block`` it first waits until each has room. If patience ends the
         wait, the loan is still good.
         """
+        return self.send_also((), patience)
+
+    def send_also(self, others: Sequence[Publisher], patience: Check = patient) -> int:
+        """Send as ``send`` does, and a copy on other channels, whose readers do not block.
+
+        The copies are made before the frame is its readers' own, and after the
+        wait, which may end without anything sent.
+        """
         if self._sample is None:
             raise ReleasedError("already sent or released")
         sequence = self._from._claim(self.header, self.payload.nbytes, patience)
+        for other in others:
+            other.send(self.header, self.payload, patience)
         sample, self._sample = self._sample, None
         self._from._send(sample, self.header, self.payload.nbytes, sequence)
         return sequence
@@ -100,6 +116,9 @@ class Publisher:
         self._slots = [_ledger.slot_index(i) for i in range(len(spec.readers))]
         self._limit = _iox.duration(CHECK_EVERY_MS)
         self._closed = False
+        self._block: Any = None
+        self._keeps = spec.history > 0
+        self._words[W_START] = self._words[W_NEXT]
         self._words[W_STATE] = ATTACHED
 
     @property
@@ -110,6 +129,13 @@ class Publisher:
     def loan(self, size: int) -> Loan:
         """Return size bytes of shared memory, uninitialised, with an empty header; never waits."""
         return Loan(self, self._loan(size), size)
+
+    def _writable(self, sample: Any, size: int) -> memoryview:
+        # The port keeps the memory mapped: a view that is used too late is
+        # wrong, but must not end the process.
+        if self._block is None:
+            self._block = block_type(self.spec.max_frame)
+        return writable(self._block, self._port, sample.payload_ptr, size)
 
     def _loan(self, size: int) -> Any:
         spec = self.spec
@@ -124,6 +150,10 @@ class Publisher:
         except Exception as err:
             kind = LoanedError if "ExceedsMaxLoans" in str(err) else ChannelError
             raise kind(f"channel {spec.name}: loan of {size} bytes: {err}") from err
+
+    def would_block(self) -> bool:
+        """Say whether a frame sent now would wait for a reader."""
+        return self._blocks and not self._closed and self._full(self._words[W_NEXT]) is not None
 
     def send(self, header: Header, payload: memoryview, patience: Check = patient) -> int:
         """Send a copy of payload and return its sequence, which header has then too."""
@@ -161,7 +191,7 @@ class Publisher:
         # the claim as its base and does not count this frame as lost.
         words[W_NEXT] = sequence + 1
         if header.flags & END_OF_STREAM:
-            words[W_ENDED] = 1
+            words[W_ENDED] = ENDED_FAILED if header.flags & FAILED else ENDED_WELL
         try:
             sample.assume_init().send()
         except Exception as err:
@@ -169,10 +199,33 @@ class Publisher:
             # they would take the next frame for one that they have had.
             raise ChannelError(f"channel {self.spec.name}: send: {err}") from err
         words[W_BYTES] += size
+        self._wake()
+
+    def _wake(self) -> None:
+        words = self._words
         for slot in self._slots:
             if words[slot + R_WAITING]:
                 _iox.notify(self._notifier)
                 break
+
+    @property
+    def expected(self) -> bool:
+        """Whether a writer that dies here is started again: its readers wait."""
+        return bool(self._words[W_EXPECTED])
+
+    def refresh(self) -> None:
+        """Give readers that have come back the frames again that they had not finished."""
+        if not self._keeps or self._closed:
+            return
+        try:
+            self._port.update_connections()
+        except Exception as err:
+            raise ChannelError(f"channel {self.spec.name}: {err}") from err
+        self._wake()
+
+    def _listen(self) -> None:
+        _iox.listen(self.listener, self._limit)
+        self.refresh()
 
     def _alive(self) -> None:
         if self._closed:
@@ -181,13 +234,14 @@ class Publisher:
     def _full(self, sequence: int, look: bool = False) -> Optional[int]:
         """Return the first reader without room.
 
-        With look, a reader that died is found by its lock and waited for no longer.
+        With look, a reader that died is found by its lock and waited for no
+        longer, unless it will come back.
         """
         words = self._words
         for i, slot in enumerate(self._slots):
             if words[slot] != ATTACHED or sequence - words[slot + R_NEXT] < words[slot + R_CAPACITY]:
                 continue
-            if look and not self.ledger.reader_alive(i):
+            if look and not words[slot + R_EXPECTED] and not self.ledger.reader_alive(i):
                 words[slot] = DETACHED
                 if not self.ledger.reader_alive(i):
                     continue
@@ -206,19 +260,24 @@ class Publisher:
                 self.ledger.fence()
                 if self._full(sequence, look=True) is None:
                     return
-                _iox.listen(self.listener, self._limit)
+                self._listen()
                 patience()
         finally:
             words[W_STARVED] = 0
             words[W_BLOCKED] += time.monotonic_ns() - began
 
     def end(self, failed: bool = False, patience: Check = patient) -> None:
-        """Send the end of the stream; failed says that it ends by an error."""
+        """Send the end of the stream; failed says that it ends by an error.
+
+        A stream that a writer before this one has ended stays as it is.
+        """
+        if self._words[W_ENDED]:
+            return
         flags = END_OF_STREAM | (FAILED if failed else 0)
         self.send(new_header(CONTROL, flags), EMPTY, patience)
 
     def drain(self, patience: Check = patient) -> None:
-        """Wait until every reader has taken what was sent, or is gone.
+        """Wait until every reader has taken what was sent, or is gone for good.
 
         A writer that closes earlier takes unread frames with it.
         """
@@ -230,7 +289,7 @@ class Publisher:
                 self.ledger.fence()
                 if not self._unread():
                     return
-                _iox.listen(self.listener, self._limit)
+                self._listen()
                 patience()
         finally:
             words[W_STARVED] = 0
@@ -239,7 +298,9 @@ class Publisher:
         words = self._words
         sent = words[W_NEXT]
         return any(
-            words[slot] == ATTACHED and words[slot + R_NEXT] < sent and self.ledger.reader_alive(i)
+            words[slot] == ATTACHED
+            and words[slot + R_NEXT] < sent
+            and (words[slot + R_EXPECTED] or self.ledger.reader_alive(i))
             for i, slot in enumerate(self._slots)
         )
 

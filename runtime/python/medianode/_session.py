@@ -69,6 +69,7 @@ class Session:
         """Do what there is to do; False if there is nothing."""
         if not self._config.inputs:
             return self._produce()
+        self.ports.done()  # the call for what was taken before has returned
         try:
             frame = self.ports.take()
         except Exception as err:

@@ -10,27 +10,39 @@ from typing import Any, NamedTuple, Optional, Union
 from . import _iox, _ledger
 from ._config import Spec
 from ._errors import ChannelError, ClosedError, CorruptError, HeldError
-from ._header import END_OF_STREAM, Header, check
+from ._header import CONTROL, END_OF_STREAM, FAILED, Header, check, new_header
 from ._iox import Transport
 from ._lease import Lease, block_type
 from ._ledger import (
     ATTACHED,
     DETACHED,
+    ENDED_FAILED,
     R_BASE,
     R_BYTES,
     R_CAPACITY,
+    R_DONE,
     R_DROPPED,
+    R_EXPECTED,
     R_NEXT,
     R_RECEIVED,
     R_STATE,
+    R_TRIED,
+    R_TRIES,
+    R_UNFINISHED,
     R_WAITING,
     VACANT,
+    W_ENDED,
+    W_EXPECTED,
     W_NEXT,
+    W_START,
     W_STARVED,
     W_STATE,
     Ledger,
 )
 from ._publisher import CHECK_EVERY_MS, SPINS, Check, patient
+
+# What crashes a node so often would crash it for ever.
+MAX_TRIES = 3
 
 
 class Received(NamedTuple):
@@ -52,7 +64,9 @@ class Subscriber:
         self.ledger = Ledger(spec.name, len(spec.readers))
         try:
             service = transport.pubsub(spec)
-            self._port = service.subscriber_builder().buffer_size(self.reader.buffer).create()
+            builder = service.subscriber_builder().buffer_size(self.reader.queue)
+            history = min(spec.history, self.reader.queue) if self.reader.retry else 0
+            self._port = builder.history_request(history).create()
             self.listener = transport.events(spec.name, spec).listener_builder().create()
             self._notifier = transport.events(_iox.credit_name(spec.name), spec).notifier_builder().create()
             if not self.ledger.lock(1 + slot):
@@ -69,16 +83,57 @@ class Subscriber:
         self._held: deque[None] = deque()
         self._limit = _iox.duration(CHECK_EVERY_MS)
         self._closed = False
-        words = self._words
-        words[self._slot + R_NEXT] = words[W_NEXT]
-        words[self._slot + R_CAPACITY] = self.reader.buffer
-        words[self._slot + R_STATE] = ATTACHED
+        self._in_hand = False  # what was taken is not done with
+        self._back = False  # this reader was there before, and died
+        self._over = False  # the end of the stream was told
+        self._resume = 0  # before it everything was counted by the reader that died
+        self.skipped: Optional[int] = None  # a frame that it has died with often enough
+        words, mine = self._words, self._slot
+        words[mine + R_CAPACITY] = self.reader.buffer
+        if words[mine + R_STATE] == ATTACHED:
+            self._come_back()
+            return
+        words[mine + R_NEXT] = words[W_NEXT]
+        words[mine + R_STATE] = ATTACHED
         self.ledger.fence()
         # Only now does a writer that blocks give this reader credits. What it
         # sent before is not this reader's; what it sends from now on is.
         base = words[W_NEXT]
-        words[self._slot + R_BASE] = base
-        words[self._slot + R_NEXT] = base
+        words[mine + R_BASE] = (base - words[mine + R_RECEIVED] - words[mine + R_DROPPED]) & 0xFFFF_FFFF_FFFF_FFFF
+        words[mine + R_DONE] = base
+        words[mine + R_NEXT] = base
+
+    def _come_back(self) -> None:
+        """Attach a reader that was there and died; its counters go on.
+
+        What was in flight to it is lost and counted, or, with retry, comes again
+        from the writer's history. That a process may die between any two stores
+        makes no difference: what is dropped follows from the other counters.
+        """
+        words, mine = self._words, self._slot
+        received, dropped = words[mine + R_RECEIVED], words[mine + R_DROPPED]
+        resume = (words[mine + R_BASE] + received + dropped) & 0xFFFF_FFFF_FFFF_FFFF
+        self._back, self._resume, done = True, resume, words[mine + R_DONE]
+        if self.reader.retry:
+            if words[mine + R_TRIED] == done + 1 and words[mine + R_TRIES] >= MAX_TRIES and done < resume:
+                self.skipped = done
+                words[mine + R_RECEIVED] = received - 1
+                words[mine + R_DROPPED] = dropped + 1
+                done += 1
+                words[mine + R_DONE] = done
+            words[mine + R_NEXT] = done
+        else:
+            # The port is open: what is claimed from now on reaches it.
+            base = words[W_NEXT]
+            frames = base - (1 if words[W_ENDED] else 0)
+            if resume > done:
+                words[mine + R_UNFINISHED] += min(resume - done, self.reader.hold)
+            if frames > resume:
+                words[mine + R_DROPPED] = dropped + frames - resume
+            self._resume = base
+            words[mine + R_DONE] = base
+            words[mine + R_NEXT] = base
+        _iox.notify(self._notifier)
 
     def take(self) -> Optional[Received]:
         """Return the next frame that has arrived, or None; never waits.
@@ -89,14 +144,17 @@ class Subscriber:
         """
         if self._closed:
             raise ClosedError(f"channel {self.spec.name}: closed")
+        words = self._words
+        # Asked before: what an earlier writer has sent is here, or does not come.
+        start, gone = words[W_START], self._back and self._ended_without_us()
         if self._has_all():
-            return None
+            return self._nothing(start, gone) if self._back else None
         if len(self._held) >= self._hold and not self._make_room():
             return None
         while True:
             sample = self._port.receive()
             if sample is None:
-                return None
+                return self._nothing(start, gone)
             # An error's traceback keeps local variables, so it is raised here,
             # without the sample.
             got = self._admit(sample)
@@ -128,7 +186,7 @@ class Subscriber:
         words, slot = self._words, self._slot
         expected = words[slot + R_NEXT]
         if sequence < expected:
-            return None  # from before this reader joined
+            return None  # from before this reader joined, or done with
         if words[W_STATE] != VACANT and sequence >= words[W_NEXT]:
             # Not to be counted by either; the next frame's gap counts this one.
             return CorruptError(f"channel {self.spec.name}: corrupt frame header: sequence not sent yet: {sequence}")
@@ -140,11 +198,16 @@ class Subscriber:
             check(header, length)
         except CorruptError as err:
             bad = CorruptError(f"channel {self.spec.name}: frame {sequence}: {err}")
-        lost = sequence - expected + (bad is not None)
-        if lost:
-            words[slot + R_DROPPED] += lost
+        if sequence > expected:
+            self._miss(expected, sequence)
         words[slot + R_NEXT] = sequence + 1
-        if bad is None and not header.flags & END_OF_STREAM:
+        if bad is None and header.flags & END_OF_STREAM:
+            self._over = True
+        elif sequence < self._resume:
+            pass  # it comes again, and was counted before
+        elif bad is not None:
+            words[slot + R_DROPPED] += 1
+        else:
             words[slot + R_RECEIVED] += 1
             words[slot + R_BYTES] += length
             late = time.monotonic_ns() - header.sent
@@ -155,7 +218,74 @@ class Subscriber:
             _iox.notify(self._notifier)
         if bad is not None:
             return bad
+        if not self._in_hand:
+            self._first(sequence)
         return Received(header, sample.payload_ptr, length, Lease(sample, self._held))
+
+    def _first(self, sequence: int) -> None:
+        """Note the oldest frame that is not done with."""
+        words, slot = self._words, self._slot
+        self._in_hand = True
+        words[slot + R_DONE] = sequence
+        if not self.reader.retry:
+            return
+        if words[slot + R_TRIED] == sequence + 1:
+            words[slot + R_TRIES] += 1
+        else:
+            words[slot + R_TRIES] = 1
+            words[slot + R_TRIED] = sequence + 1
+
+    def finish(self) -> None:
+        """Say that all frames that were taken are done with: they are not given again."""
+        if self._in_hand and not self._closed:
+            self._in_hand = False
+            self._words[self._slot + R_DONE] = self._words[self._slot + R_NEXT]
+
+    def _miss(self, expected: int, sequence: int) -> None:
+        """Count the frames before a sequence that did not come."""
+        words, slot = self._words, self._slot
+        if sequence > max(expected, self._resume):
+            words[slot + R_DROPPED] += sequence - max(expected, self._resume)
+        if min(sequence, self._resume) > expected:
+            words[slot + R_UNFINISHED] += min(sequence, self._resume) - expected
+
+    def _ended_without_us(self) -> bool:
+        return not self._over and bool(self._words[W_ENDED]) and not self.ledger.writer_alive()
+
+    def _nothing(self, start: int, gone: bool) -> Optional[Received]:
+        """Return the end of the stream, if it came while this reader was dead.
+
+        There is no frame. Then those before start do not come: their writer died.
+        """
+        words, slot = self._words, self._slot
+        if words[slot + R_NEXT] < start:
+            self._pass(start)
+            if words[W_STARVED]:
+                _iox.notify(self._notifier)
+        if not self._back or self._over or not words[W_ENDED]:
+            return None
+        last = words[W_NEXT]
+        if words[slot + R_NEXT] < last:
+            if not gone:
+                return None
+            self._pass(last - 1)
+            words[slot + R_NEXT] = last
+        self._over = True
+        header = new_header(CONTROL, END_OF_STREAM | (FAILED if words[W_ENDED] == ENDED_FAILED else 0))
+        header.sequence = last - 1
+        return Received(header, 0, 0, Lease(None, self._held))
+
+    def _pass(self, sequence: int) -> None:
+        words, slot = self._words, self._slot
+        self._miss(words[slot + R_NEXT], sequence)
+        words[slot + R_NEXT] = max(sequence, words[slot + R_NEXT])
+        if not self._in_hand:
+            words[slot + R_DONE] = words[slot + R_NEXT]
+
+    @property
+    def writer_expected(self) -> bool:
+        """Whether a writer that dies is started again."""
+        return bool(self._words[W_EXPECTED])
 
     @property
     def dropped(self) -> int:
@@ -196,12 +326,17 @@ class Subscriber:
         """Say whether the writer was there and is dead or has closed."""
         return self._words[W_STATE] != VACANT and not self.ledger.writer_alive()
 
-    def close(self) -> None:
-        """End the subscriber; safe twice. Frames that are out stay good."""
+    def close(self, leave: bool = False) -> None:
+        """End the subscriber; safe twice. Frames that are out stay good.
+
+        leave: as the death of the process ends it; a writer that knows that this
+        reader comes back goes on waiting.
+        """
         if self._closed:
             return
         self._closed = True
-        self._words[self._slot + R_STATE] = DETACHED
+        if not leave or not self._words[self._slot + R_EXPECTED]:
+            self._words[self._slot + R_STATE] = DETACHED
         self.ledger.fence()
         if self._words[W_STARVED]:
             _iox.notify(self._notifier)

@@ -139,6 +139,8 @@ class Port:
             if request.get("keep"):
                 self.kept.append(got)
             del got
+            if not self.kept:
+                reader.finish()
             time.sleep(request.get("gap_us", 0) / 1e6)
         if bad is not None:
             raise bad
@@ -146,6 +148,8 @@ class Port:
     def do_release(self, request: Json, answer: Json) -> None:
         for _ in range(min(request.get("count") or len(self.kept), len(self.kept))):
             self.kept.popleft()
+        if not self.kept:
+            self.reader().finish()
         if request.get("again"):
             # A lease ends when nobody has it, so there is nothing to end twice.
             raise errors.ReleasedError("already released")

@@ -30,6 +30,7 @@ pub struct SpecC {
     buffer: u64,
     hold: u64,
     loans: u64,
+    history: u64,
 }
 
 /// `iox_frame` of iox.h.
@@ -60,6 +61,7 @@ unsafe fn spec(s: *const SpecC) -> Result<ports::Spec, Failure> {
         buffer: s.buffer as usize,
         hold: s.hold as usize,
         loans: s.loans as usize,
+        history: s.history as usize,
     })
 }
 

@@ -42,6 +42,8 @@ pub struct Spec {
     pub buffer: usize,
     pub hold: usize,
     pub loans: usize,
+    /// Sent frames that the writer keeps; as a reader's, those it asks for.
+    pub history: usize,
 }
 
 /// A node with the domain it is in. The domain is last: it goes when nothing is
@@ -114,7 +116,7 @@ impl NodeHandle {
             .publish_subscribe::<[u8]>()
             .user_header::<FrameHeader>()
             .enable_safe_overflow(true)
-            .history_size(0)
+            .history_size(s.history)
             .max_publishers(1)
             .max_subscribers(s.max_subscribers)
             .max_nodes(s.max_nodes)
@@ -195,7 +197,12 @@ impl NodeHandle {
     }
 
     pub fn inlet(&self, s: &Spec, buffer: usize) -> Result<Inlet, Failure> {
-        let subscriber = self.open_pubsub(s)?.subscriber_builder().buffer_size(buffer).create();
+        let subscriber = self
+            .open_pubsub(s)?
+            .subscriber_builder()
+            .buffer_size(buffer)
+            .history_request(s.history.min(buffer))
+            .create();
         let subscriber = subscriber.map_err(|e| match e {
             SubscriberCreateError::ExceedsMaxSupportedSubscribers => coded(Code::Occupied, e),
             e => other("create subscriber", e),
@@ -298,6 +305,7 @@ mod tests {
             buffer: 2,
             hold: 1,
             loans: 1,
+            history: 0,
         };
         assert_eq!(node.outlet(&spec).err().unwrap().code, Code::Missing);
         let channel = node.create(&spec).unwrap();
