@@ -52,22 +52,34 @@ type arrival struct {
 // come in order. When every input that is no feedback has ended it answers
 // io.EOF, or ErrIncomplete if one of them ended early. One goroutine at a time.
 func (p *Ports) Receive(ctx context.Context) (Frame, error) {
-	for p.left > 0 {
-		a := p.next(ctx)
-		switch {
-		case a.err == nil:
-			return a.frame, nil
-		case !errors.Is(a.err, io.EOF) && !errors.Is(a.err, ErrIncomplete):
-			return Frame{}, a.err
-		case !a.in.Feedback:
-			p.left--
-			p.failed = p.failed || errors.Is(a.err, ErrIncomplete)
+	for {
+		if f, ended, err := p.ReceiveOrEnd(ctx); err != nil || !ended {
+			return f, err
 		}
 	}
-	if p.failed {
-		return Frame{}, ErrIncomplete
+}
+
+// ReceiveOrEnd is Receive for a node that treats its connections each on its
+// own: ended tells the end of the connection that the frame's Port, Source and
+// SourcePort name. There is nothing else in that frame.
+func (p *Ports) ReceiveOrEnd(ctx context.Context) (f Frame, ended bool, err error) {
+	if p.left == 0 {
+		if p.failed {
+			return Frame{}, false, ErrIncomplete
+		}
+		return Frame{}, false, io.EOF
 	}
-	return Frame{}, io.EOF
+	a := p.next(ctx)
+	switch {
+	case a.err == nil:
+		return a.frame, false, nil
+	case !errors.Is(a.err, io.EOF) && !errors.Is(a.err, ErrIncomplete):
+		return Frame{}, false, a.err
+	case !a.in.Feedback:
+		p.left--
+		p.failed = p.failed || errors.Is(a.err, ErrIncomplete)
+	}
+	return Frame{Port: a.in.Port, Source: a.in.Source, SourcePort: a.in.SourcePort}, true, nil
 }
 
 func (p *Ports) next(ctx context.Context) arrival {

@@ -194,6 +194,42 @@ func TestFeedback(t *testing.T) {
 	})
 }
 
+// TestOneEnds tells the end of one connection while the other goes on.
+func TestOneEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := spec("a", channel.Block, 1), spec("b", channel.Block, 1)
+		m := transport(t, a, b)
+		reader := open(t, m, channel.Node{ID: "n", Inputs: []channel.Input{in(a, "a"), in(b, "b")}})
+		first, second := open(t, m, producer(a)), open(t, m, producer(b))
+		end := func(p *Ports) {
+			if err := p.Close(t.Context(), false); err != nil {
+				t.Error(err)
+			}
+		}
+		go end(first)
+		f, ended, err := reader.ReceiveOrEnd(t.Context())
+		if err != nil || !ended || f.Source != "a" || f.Port != "input" || f.SourcePort != "output" || f.Header != nil {
+			t.Errorf("got %+v, %v, %v, want the end of a", f, ended, err)
+		}
+		produce(t, second, "b", 1)
+		f, ended, err = reader.ReceiveOrEnd(t.Context())
+		if err != nil || ended || f.Source != "b" || string(f.Payload) != "b0" {
+			t.Errorf("got %+v, %v, %v, want a frame of b", f, ended, err)
+		}
+		f.Release()
+		go end(second)
+		if f, ended, err := reader.ReceiveOrEnd(t.Context()); err != nil || !ended || f.Source != "b" {
+			t.Errorf("got %+v, %v, %v, want the end of b", f, ended, err)
+		}
+		if _, _, err := reader.ReceiveOrEnd(t.Context()); !errors.Is(err, io.EOF) {
+			t.Errorf("got %v", err)
+		}
+		if err := reader.Close(t.Context(), false); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestTwoChannels sends to a reader that blocks and to one that drops.
 func TestTwoChannels(t *testing.T) {
 	a, b := spec("a", channel.Block, 1), spec("b", channel.DropOldest, 1)
