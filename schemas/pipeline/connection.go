@@ -65,23 +65,24 @@ func (p *parser) connection(item *node, path string) (*Connection, bool) {
 	c.To = f.text("to", "", oneLine)
 	c.FromOutput = f.text("from_output", DefaultOutput, oneLine)
 	c.ToInput = f.text("to_input", DefaultInput, oneLine)
-	c.Buffer = f.integer("buffer", DefaultBuffer, 1, maxCount)
-	c.Hold = f.integer("hold", DefaultHold, 1, maxCount)
+	c.Buffer = f.integer("buffer", DefaultBuffer, 1, maxFrames)
+	c.Hold = f.integer("hold", DefaultHold, 1, maxFrames)
 	c.Feedback = f.boolean("feedback", false)
 	full := "block"
 	if c.Feedback.V {
 		full = "drop_oldest"
 	}
-	c.OnFull = f.word("on_full", full, "block", "drop_oldest")
+	c.OnFull = f.word("on_full", full, onFulls()...)
 	if c.Feedback.V && c.OnFull.V == "block" {
 		f.fail(c.OnFull.Pos, f.sub("on_full"), "write on_full: drop_oldest or remove the key", "a feedback connection cannot block")
 	}
-	c.Wait = f.text("wait", "adaptive", oneLine)
-	if w := c.Wait; w.Set && w.V != "adaptive" {
-		f.later(w.Pos, "wait", "write wait: adaptive or remove the key", "waiting by "+quote(w.V))
-	}
+	c.Wait = f.word("wait", DefaultWait, waits()...)
 	return c, true
 }
+
+func onFulls() []string { return []string{"block", "drop_oldest"} }
+
+func waits() []string { return []string{DefaultWait, "block", "spin"} }
 
 // end finds the node that a connection names; nil if there is none.
 func (p *parser) end(path string, id Value[string]) *Node {

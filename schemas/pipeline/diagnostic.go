@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -31,6 +32,21 @@ type Diagnostic struct {
 	Pos                 Pos
 	Path, Message, Hint string
 	Severity            Severity
+}
+
+// MarshalJSON writes an object that always has the same keys: file, line and
+// column (from 1, in characters), path, severity (error or warning), message
+// and hint. Path and hint may be empty.
+func (d *Diagnostic) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		File     string `json:"file"`
+		Line     int    `json:"line"`
+		Column   int    `json:"column"`
+		Path     string `json:"path"`
+		Severity string `json:"severity"`
+		Message  string `json:"message"`
+		Hint     string `json:"hint"`
+	}{d.File, d.Pos.Line, d.Pos.Col, d.Path, d.Severity.String(), d.Message, d.Hint})
 }
 
 // Error returns "file:line:col: path: message" on one line, without the hint.

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -63,36 +64,19 @@ func (p *parser) docker(parent *fields, v *node, n *Node) *Docker {
 	d.Source = f.text("source", "", checkHostPath)
 	d.BaseImage = f.text("base_image", "", checkImage)
 	d.Image = f.text("image", "", checkImage)
-	d.Command = f.texts("command", optionalLine, nil)
+	d.Command = f.command()
 	d.Env, d.EnvFrom = f.env(), f.texts("env_from", checkEnvName, itself)
 	f.envTwice(d)
 	d.Volumes = f.volumes()
 	d.Limits = f.limits()
 	d.GPUDevices = f.gpus()
-	d.Network = f.word("network", "none", "none", "bridge")
+	d.Network = f.word("network", "none", networks()...)
 	d.Restart = f.restart()
 	if n.Module != "" && !d.Image.Set {
 		f.require("source", "the directory with "+moduleFile(n.Module)+", such as source: ./nodes/"+printable(cut(n.ID.V)))
 	}
-	f.notYet(d)
+	f.imageTogether(d)
 	return d
-}
-
-// notYet answers for keys that would otherwise be read and do nothing.
-func (f *fields) notYet(d *Docker) {
-	const remove = "remove the key"
-	if d.Image.Set {
-		f.later(d.Image.Pos, "image", "use base_image and source", "a finished image")
-	}
-	if f.get("command") != nil && !d.Image.Set {
-		f.fail(f.pairs["command"].at, f.sub("command"), remove, "command is for image only")
-	}
-	if len(d.GPUDevices) > 0 {
-		f.later(f.pairs["gpu_devices"].at, "gpu_devices", remove, "GPUs")
-	}
-	if len(d.Wheels) > 0 {
-		f.later(f.pairs["wheels"].at, "wheels", "name packages in python_packages", "wheel files")
-	}
 }
 
 func checkWheel(s string) (string, string) {
@@ -106,10 +90,28 @@ func checkWheel(s string) (string, string) {
 }
 
 func (f *fields) gpus() []Value[string] {
+	if n := f.get("gpu_devices"); n != nil && n.kind == scalar && !n.null() && n.text != "all" {
+		f.mismatch(n, f.sub("gpu_devices"), "a list or all", "write gpu_devices: ["+printable(cut(n.text))+"], or all")
+		return nil
+	}
 	if n := f.get("gpu_devices"); n != nil && n.kind == scalar && n.text == "all" {
 		return []Value[string]{{n.text, n.pos, true}}
 	}
 	return f.texts("gpu_devices", checkGPU, itself)
+}
+
+// command takes words; a line of a shell is told how to write them.
+func (f *fields) command() []Value[string] {
+	n := f.get("command")
+	if n == nil || n.kind != scalar || n.null() {
+		return f.texts("command", optionalLine, nil)
+	}
+	words := strings.Fields(cut(n.text))
+	for i, w := range words {
+		words[i] = strconv.Quote(w)
+	}
+	f.mismatch(n, f.sub("command"), "a list", "write a word an item: ["+strings.Join(words, ", ")+"]")
+	return nil
 }
 
 // env takes any scalar as it is written: 010 is the text 010.
@@ -220,7 +222,8 @@ func (f *fields) restart() Restart {
 		return r
 	}
 	if v.kind == scalar && !v.null() {
-		f.mismatch(v, f.sub("restart"), "a mapping", "write restart: {policy: no}")
+		f.mismatch(v, f.sub("restart"), "a mapping", "write restart: {policy: "+policyHint(v.text)+"}")
+		r.meant = true
 		return r
 	}
 	r.Pos = f.pairs["restart"].at
@@ -228,18 +231,31 @@ func (f *fields) restart() Restart {
 	if !ok {
 		return r
 	}
-	r.Policy = g.word("policy", "no", "no", "on-failure", "always")
-	r.MaxAttempts = g.integer("max_attempts", 0, 1, maxCount)
+	r.Policy = g.word("policy", "no", policies()...)
+	r.meant = g.get("policy") != nil && g.get("policy").text != "no"
+	r.MaxAttempts = g.integer("max_attempts", 0, 1, maxAttempts)
 	r.WindowS = g.integer("window_s", 0, 1, maxMillis/1000)
-	if r.Policy.V != "no" {
-		g.later(r.Policy.Pos, "policy", "write policy: no or remove restart", "restart "+r.Policy.V)
-		return r
-	}
-	policy := g.get("policy")
-	for _, key := range []string{"max_attempts", "window_s"} {
-		if kv, set := g.pairs[key]; set && (policy == nil || policy.text == "no") {
-			g.fail(kv.at, g.sub(key), "remove the key", "has no effect with policy no")
-		}
-	}
+	g.restartTogether(r)
 	return r
 }
+
+// policyHint reads the short form of compose, with its number of attempts.
+func policyHint(s string) string {
+	name, attempts, _ := strings.Cut(s, ":")
+	if name == "unless-stopped" {
+		return "always"
+	}
+	for _, p := range policies() {
+		if name == p && attempts != "" && len(attempts) < 5 && allDigits(attempts) {
+			return p + ", max_attempts: " + attempts
+		}
+		if name == p {
+			return p
+		}
+	}
+	return "on-failure"
+}
+
+func networks() []string { return []string{"none", "bridge"} }
+
+func policies() []string { return []string{"no", "on-failure", "always"} }

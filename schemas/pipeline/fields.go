@@ -111,11 +111,6 @@ func (f *fields) require(key, hint string) {
 	}
 }
 
-// later refuses a key that is understood but has no effect yet.
-func (f *fields) later(at Pos, key, hint, what string) {
-	f.fail(at, f.sub(key), hint, "not yet: %s", what)
-}
-
 // scalar returns the node of a key that must be a scalar other than null.
 func (f *fields) scalar(key, want string) *node {
 	n := f.get(key)
@@ -160,12 +155,46 @@ func (f *fields) word(key, def string, allowed ...string) Value[string] {
 		if slices.Contains(allowed, s) {
 			return "", ""
 		}
-		return "must be " + list(allowed), slip(s, allowed)
+		hint := slip(s, allowed)
+		if meant := habits()[s]; slices.Contains(allowed, meant.word) {
+			hint = "write " + meant.word + meant.why
+		}
+		return "must be " + list(allowed), hint
 	})
 	if v.Set && !slices.Contains(allowed, v.V) {
 		v.V = def
 	}
 	return v
+}
+
+type habit struct{ word, why string }
+
+// habits are words of other tools and what comes nearest to them here.
+func habits() map[string]habit {
+	return map[string]habit{
+		"unless-stopped": {"always", ": a container that was asked to stop is never started again"},
+		"on_failure":     {"on-failure", ""},
+		"never":          {"no", ""},
+		"false":          {"no", ""},
+		"host":           {"bridge", " to reach other machines; no node shares the network of the host"},
+		"default":        {"bridge", ""},
+		"drop":           {"drop_oldest", ""},
+		"drop_newest":    {"drop_oldest", ": what waits longest goes first"},
+		"wait":           {"block", ""},
+		"busy":           {"spin", ""},
+		"poll":           {"spin", ""},
+		"string":         {"text", ""},
+		"str":            {"text", ""},
+		"image":          {"video", ""},
+		"frame":          {"video", ""},
+		"binary":         {"bytes", ""},
+		"dict":           {"json", ""},
+		"object":         {"json", ""},
+		"array":          {"tensor", ""},
+		"ndarray":        {"tensor", ""},
+		"1":              {"v1", ""},
+		"1.0":            {"v1", ""},
+	}
 }
 
 func slip(s string, allowed []string) string {

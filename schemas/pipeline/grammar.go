@@ -103,7 +103,11 @@ func checkDebian(s string) (string, string) {
 }
 
 func checkGPU(s string) (string, string) {
-	return matches(gpuPattern, "is not a GPU", "an index, a GPU- or MIG- id, or all")(s)
+	hint := "an index, or an id that begins with GPU- or MIG-"
+	if s == "all" {
+		hint = "write gpu_devices: all"
+	}
+	return matches(gpuPattern, "is not a GPU", hint)(s)
 }
 
 func checkImage(s string) (string, string) {

@@ -32,21 +32,18 @@ func (p *parser) node(item *node, path string) *Node {
 	n.Type = f.text("node_type", "", oneLine)
 	n.IsStreaming = f.boolean("is_streaming", true)
 	n.TimeoutMS = f.integer("timeout_ms", 0, 1, maxMillis)
-	if n.TimeoutMS.V > 0 {
-		f.later(n.TimeoutMS.Pos, "timeout_ms", "remove the key", "a limit on the time a frame takes")
-	}
 	n.StartTimeoutMS = f.integer("start_timeout_ms", DefaultStartTimeoutMS, 1, maxMillis)
-	n.OnCrash = f.word("on_crash", "drop", "drop", "retry")
-	if n.OnCrash.V == "retry" {
-		f.later(n.OnCrash.Pos, "on_crash", "write on_crash: drop or remove the key", "retry")
-	}
+	n.OnCrash = f.word("on_crash", "drop", onCrashes()...)
 	b := p.nodeType(f, n)
 	p.params(f, n, b)
 	n.Inputs = p.ports(f, n, b, "inputs")
 	n.Outputs = p.ports(f, n, b, "outputs")
 	p.place(f, n, b)
+	f.lifeTogether(n, b)
 	return n
 }
+
+func onCrashes() []string { return []string{"drop", "retry"} }
 
 // nodeType sets Module and Class, or returns the built-in.
 func (p *parser) nodeType(f *fields, n *Node) *Builtin {
@@ -57,7 +54,7 @@ func (p *parser) nodeType(f *fields, n *Node) *Builtin {
 	if !strings.Contains(t, ":") {
 		hint := didYouMean(t, sortedKeys(p.builtins))
 		if nearest(t, sortedKeys(p.builtins)) == "" && f.get("docker") != nil {
-			hint = "write module:Class, such as " + printable(cut(strings.ToLower(t))) + ":" + printable(cut(t))
+			hint = "write module:Class, such as " + classLike(t)
 		}
 		f.fail(n.Type.Pos, f.sub("node_type"), hint, "no built-in node is called %s", quote(t))
 		return nil
@@ -68,6 +65,15 @@ func (p *parser) nodeType(f *fields, n *Node) *Builtin {
 	}
 	n.Module, n.Class, _ = strings.Cut(t, ":")
 	return nil
+}
+
+// classLike makes of a word what it would be as module:Class.
+func classLike(s string) string {
+	c := s + ":" + s
+	if len(s) > shown || !classPattern().MatchString(c) {
+		return "asr:Recognizer"
+	}
+	return strings.ToLower(s) + ":" + strings.ToUpper(s[:1]) + s[1:]
 }
 
 // place reads docker: and holds it against the type: a built-in runs in the

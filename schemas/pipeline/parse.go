@@ -13,9 +13,10 @@ import (
 const (
 	maxNodes       = 500
 	maxConnections = 1_000
-	maxSessions    = 1_024
+	maxSessions    = 64 // each is reserved its memory at the start and shares its containers with the others
 	maxPorts       = 64 // of a node, each way
-	maxCount       = 65_536
+	maxFrames      = 16_384
+	maxAttempts    = 65_536
 	maxFrame       = 1 << 30
 	maxMillis      = 86_400_000
 )
@@ -36,6 +37,7 @@ func Parse(file string, src []byte, known []Builtin) (*Spec, error) {
 		p.document(root)
 	}
 	if len(p.diags) == 0 {
+		p.unheard()
 		p.warn()
 	}
 	p.diags = p.diags.tidy()
@@ -66,9 +68,6 @@ func (p *parser) document(root *node) {
 	p.spec.Version = f.word("version", "v1", "v1")
 	p.metadata(f)
 	p.spec.Sessions = f.integer("sessions", 1, 1, maxSessions)
-	if p.spec.Sessions.V > 1 {
-		f.later(p.spec.Sessions.Pos, "sessions", "write sessions: 1 or remove the key", "more than one session at once")
-	}
 	f.require("nodes", "list at least one node with id and node_type")
 	items := f.items("nodes")
 	if n := f.get("nodes"); n != nil && n.kind == sequence && len(items) == 0 {
@@ -140,7 +139,8 @@ func (p *parser) warn() {
 		touched[c.From.V], touched[c.To.V] = true, true
 	}
 	for i, n := range p.spec.Nodes {
-		if !touched[n.ID.V] {
+		side := n.Docker != nil && n.Docker.Image.Set // runs beside the others, on purpose
+		if !touched[n.ID.V] && !side {
 			p.report(Warning, n.Pos, joinIndex("nodes", i), hint, "no connection touches %s", quote(n.ID.V))
 		}
 	}

@@ -13,6 +13,7 @@ const (
 	DefaultHold           = 1
 	DefaultStartTimeoutMS = 60_000
 	DefaultPythonVersion  = "3.11"
+	DefaultWait           = "adaptive"
 	KindAny               = "any"
 )
 
@@ -55,9 +56,9 @@ type Node struct {
 	// Inputs and Outputs hold every port the node has, by name: the declared
 	// ones, those of a built-in, or else the single default port.
 	Inputs, Outputs           map[string]*Port
-	TimeoutMS, StartTimeoutMS Value[int] // TimeoutMS 0: none
-	OnCrash                   Value[string]
-	Docker                    *Docker // nil: built in
+	TimeoutMS, StartTimeoutMS Value[int]    // TimeoutMS 0: none
+	OnCrash                   Value[string] // drop or retry: retry only with a restart policy
+	Docker                    *Docker       // nil: built in
 }
 
 // Params is the free mapping handed to a node as it is. Values are bool, int64,
@@ -82,15 +83,16 @@ type Port struct {
 type Docker struct {
 	Pos                                   Pos
 	PythonVersion                         Value[string]
-	PythonPackages, Wheels                []Value[string]
+	PythonPackages, Wheels                []Value[string] // wheels: files inside the project
 	SystemDependencies, BuildDependencies []Value[string]
-	Source, BaseImage, Image              Value[string]
-	Command                               []Value[string]
+	Source, BaseImage                     Value[string]
+	Image                                 Value[string]   // used as it is: Set, nothing above is
+	Command                               []Value[string] // of Image; empty: its own
 	Env                                   []EnvVar        // in the order of the file
 	EnvFrom                               []Value[string] // names only
 	Volumes                               []Volume
 	Limits                                Limits
-	GPUDevices                            []Value[string]
+	GPUDevices                            []Value[string] // ids, or "all" alone
 	Network                               Value[string]
 	Restart                               Restart
 }
@@ -116,11 +118,15 @@ type Limits struct {
 	Pids     Value[int]
 }
 
-// Restart says when the engine starts a container again.
+// Restart says when a container that ended by itself is started again. Policy
+// is no, on-failure or always. MaxAttempts 0 is without end; WindowS, in
+// seconds, is how far back attempts count, 0 for ever.
 type Restart struct {
 	Pos                  Pos
 	Policy               Value[string]
 	MaxAttempts, WindowS Value[int]
+
+	meant bool // a policy other than no was written, if perhaps not well
 }
 
 // Connection is an edge from an output port to an input port.

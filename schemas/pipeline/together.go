@@ -1,0 +1,81 @@
+package pipeline
+
+// Keys that are each right and say nothing together: whoever wrote both expects
+// something that will not happen.
+
+// imageTogether holds what builds an image against one that is finished.
+func (f *fields) imageTogether(d *Docker) {
+	command := f.get("command")
+	if f.get("image") == nil {
+		if command != nil && !f.slips["image"] {
+			f.fail(f.pairs["command"].at, f.sub("command"), "remove the key; a node with source is started by the SDK",
+				"command is for image only")
+		}
+		return
+	}
+	if command != nil && command.kind == sequence && len(command.items) == 0 {
+		f.fail(command.pos, f.sub("command"), "remove the key to use the image's own", "must list at least one word")
+	}
+	hint := "remove it; or, to build on the image, write base_image instead of image"
+	for _, key := range []string{
+		"python_version", "python_packages", "wheels", "system_dependencies", "build_dependencies", "source", "base_image",
+	} {
+		if kv, set := f.pairs[key]; set {
+			f.fail(kv.at, f.sub(key), hint, "has no effect with image at %d:%d, which is used as it is",
+				d.Image.Pos.Line, d.Image.Pos.Col)
+		}
+	}
+}
+
+// lifeTogether holds what is said about a node's life against where it lives.
+func (f *fields) lifeTogether(n *Node, b *Builtin) {
+	if b != nil {
+		for _, key := range []string{"timeout_ms", "start_timeout_ms", "on_crash"} {
+			if kv, set := f.pairs[key]; set {
+				f.fail(kv.at, f.sub(key), "remove the key", "has no effect: %s is built in and runs in no container", b.Name)
+			}
+		}
+		return
+	}
+	if n.TimeoutMS.Set && f.get("inputs") != nil && len(n.Inputs) == 0 {
+		f.noInput(n.TimeoutMS.Pos, f.sub("timeout_ms"))
+	}
+	if n.OnCrash.V == "retry" && n.Docker != nil && !n.Docker.Restart.meant {
+		f.fail(n.OnCrash.Pos, f.sub("on_crash"), "add docker.restart: {policy: on-failure}, or write on_crash: drop",
+			"retry has no effect without a restart policy")
+	}
+}
+
+func (s *source) noInput(at Pos, path string) {
+	s.fail(at, path, "remove the key", "has no effect: it bounds one call of process, and the node has no input")
+}
+
+// unheard reports time-outs of nodes that no connection leads to. It runs on a
+// file without mistakes only: a mistake is often the reason.
+func (p *parser) unheard() {
+	heard := map[string]bool{}
+	for _, c := range p.spec.Connections {
+		heard[c.To.V] = true
+	}
+	for i, n := range p.spec.Nodes {
+		if n.TimeoutMS.Set && !heard[n.ID.V] {
+			p.noInput(n.TimeoutMS.Pos, joinIndex("nodes", i)+".timeout_ms")
+		}
+	}
+}
+
+func (f *fields) restartTogether(r Restart) {
+	policy := f.get("policy")
+	if r.Policy.V == "no" {
+		for _, key := range []string{"max_attempts", "window_s"} {
+			if kv, set := f.pairs[key]; set && (policy == nil || policy.text == "no") {
+				f.fail(kv.at, f.sub(key), "remove the key, or write policy: on-failure", "has no effect with policy no")
+			}
+		}
+		return
+	}
+	if kv, set := f.pairs["window_s"]; set && f.get("max_attempts") == nil && !f.slips["max_attempts"] {
+		f.fail(kv.at, f.sub("window_s"), "add max_attempts, such as max_attempts: 5",
+			"has no effect without max_attempts: it is the time in which they count")
+	}
+}
