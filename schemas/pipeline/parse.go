@@ -15,7 +15,7 @@ const (
 	maxConnections = 1_000
 	maxSessions    = 64 // each is reserved its memory at the start and shares its containers with the others
 	maxPorts       = 64 // of a node, each way
-	maxFrames      = 16_384
+	maxFrames      = 65_536
 	maxAttempts    = 65_536
 	maxFrame       = 1 << 30
 	maxMillis      = 86_400_000
