@@ -41,8 +41,11 @@ class ConfigError(Exception):
     """What the container was told is not usable; the text says what and what to do."""
 
 
-class Abandoned(Exception):
-    """The process must end and may not wait any longer for a peer."""
+class Abandoned(BaseException):
+    """The process must end and may not wait any longer for a peer.
+
+    No Exception: a node's code that handles those must not catch it.
+    """
 
 
 class FrameError(Exception):

@@ -248,12 +248,23 @@ class Waiter:
             .create(iox2.ServiceType.Ipc)
         )
         self._guards = [self._waitset.attach_notification(x) for x in listeners]
+        self._woken = False
+
+    def take_events(self) -> None:
+        """Take the events of the wake-up before; a listener stays ready until then.
+
+        Called before the node says that it sleeps, not after a wake-up, when
+        there is a frame to be handled first.
+        """
+        if self._woken:
+            self._woken = False
+            for listener in self._listeners:
+                listener.try_wait()
 
     def wait(self, limit: Any) -> None:
         """Wait, without the interpreter lock, until an event comes, a signal comes or time is up."""
         if self._waitset.wait_and_process_with_timeout(limit)[0]:
-            for listener in self._listeners:
-                listener.try_wait()  # a listener stays ready until its events are taken
+            self._woken = True
 
     def close(self) -> None:
         """Detach; the order matters to iceoryx2."""

@@ -65,6 +65,15 @@ def block_type(size: int) -> Any:
     return ctypes.c_uint8 * max(1, size)
 
 
+def writable(block: Any, keeper: Any, address: int, length: int) -> memoryview:
+    """Return a view to write through; it keeps the keeper, so that the memory stays mapped."""
+    if length == 0:
+        return memoryview(bytearray())
+    exporter = block.from_address(address)
+    exporter.keeper = keeper
+    return memoryview(exporter).cast("B")[:length]
+
+
 def view(block: Any, lease: Lease, address: int, length: int) -> memoryview:
     """Return a read-only view that keeps the lease."""
     if length == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ._config import Input, NodeConfig
 from ._errors import ChannelError, FrameError
@@ -14,6 +14,9 @@ from ._iox import Transport
 from ._output import Complete, NowhereLoan, OutputPort
 from ._publisher import Check
 from ._subscriber import Subscriber
+
+if TYPE_CHECKING:
+    from ._host import HostLoan
 
 # How often an input without frames is asked whether its writer lives.
 LOOK_EVERY_NS = 250_000_000
@@ -79,6 +82,10 @@ class InputPort:
         self.subscriber.announce(False)
 
 
+def _sent(frame: Frame) -> int:
+    return frame._header.sent
+
+
 class Ports:
     """All ends of one node in one session."""
 
@@ -123,6 +130,21 @@ class Ports:
         """Say that the node is done with every frame that was taken: a crash later does not bring it again."""
         for port in self.inputs:
             port.subscriber.finish()
+
+    def take_all(self) -> list[Frame]:
+        """Return what has arrived, as sent, of each input as much as the node may keep; never waits."""
+        frames = []
+        for port in self.inputs:
+            while not port.ended:
+                frame = port.take()
+                if frame is None:
+                    break
+                frames.append(frame)
+                if port.subscriber.full:
+                    break
+        if len(self.inputs) > 1:
+            frames.sort(key=_sent)
+        return frames
 
     def look(self) -> None:
         """Find inputs whose writer is gone; for a session that has begun: before, it may not be there yet."""
@@ -202,13 +224,12 @@ class Ports:
 
     def finish(self, failed: bool, patience: Check) -> None:
         """Send the end of every stream and wait until all is taken, or patience ends."""
-        publishers = [p for o in self.outputs.values() for p in o.publishers]
         own = failed and not self.failed  # not by an input
-        for publisher in publishers:
-            if not (own and publisher.expected):  # a new process goes on with the stream
-                publisher.end(failed, patience)
-        for publisher in publishers:
-            publisher.drain(patience)
+        for output in self.outputs.values():
+            output.end(failed, own, patience)
+        for output in self.outputs.values():
+            for publisher in output.publishers:
+                publisher.drain(patience)
 
     def close(self) -> None:
         """End everything; safe twice."""

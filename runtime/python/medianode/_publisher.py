@@ -72,6 +72,10 @@ class Loan:
             raise ReleasedError("already sent or released")
         self._sample = None
 
+    def abandon(self) -> None:
+        """End the loan without sending it, whatever has become of it."""
+        self._sample = None
+
     def send(self, patience: Check = patient) -> int:
         """Give the frame to every reader and return its sequence.
 
@@ -150,6 +154,11 @@ class Publisher:
         except Exception as err:
             kind = LoanedError if "ExceedsMaxLoans" in str(err) else ChannelError
             raise kind(f"channel {spec.name}: loan of {size} bytes: {err}") from err
+
+    @property
+    def starved(self) -> bool:
+        """Whether somebody waits for readers right now."""
+        return not self._closed and bool(self._words[W_STARVED])
 
     def would_block(self) -> bool:
         """Say whether a frame sent now would wait for a reader."""

@@ -3,39 +3,73 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import glob
 import json
 import os
 import resource
-import signal
 import sys
 import threading
 import time
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Callable, NoReturn, Optional
 
-from . import _iox
+from . import _fork, _iox, _process
 from ._config import NodeConfig, from_environment
-from ._errors import Abandoned, ChannelError, ConfigError
-from ._header import CONTROL, new_header
+from ._errors import Abandoned, ChannelError, ClosedError, ConfigError
+from ._log import Log, handle_standard_logging
+from ._metrics import Metrics
 from ._node import Node
 from ._ports import log
-from ._publisher import CHECK_EVERY_MS, Publisher
+from ._publisher import CHECK_EVERY_MS, Check
 from ._session import Session
+from ._status import Status
 from ._subscriber import Subscriber
-from ._user import Caller, NodeFailure, construct, failure, load_class, print_failure, shorten
+from ._user import Caller, NodeFailure, construct, failure, load_class, print_failure
 from ._version import VERSION
+from ._watch import ORPHAN_GRACE, TERM_GRACE, Signals, Watch
 
-# How long a node goes on draining after SIGTERM, after its own failure and
-# after the runtime's death. An engine kills ten seconds after SIGTERM.
-TERM_GRACE = 8.0
+if TYPE_CHECKING:
+    from ._frame import Frame
+    from ._header import Header
+    from ._host import HostLoan
+
+# How long after SIGTERM the inputs of a node may still come to their end. Then
+# what it has given is drained, for as long as the watch allows.
+TERM_DRAIN = 1.0
+# How long a node drains after its own failure.
 FAIL_GRACE = 5.0
-ORPHAN_GRACE = 2.0
 # How often a busy node looks whether the runtime lives.
 LOOK_EVERY = 0.05
 # How often an idle node looks at all its channels again before it sleeps: some
 # 20 us, about what a wake-up on another core costs. More takes the processor
 # from the peer it waits for.
 IDLE_SPINS = 16
+SPINS_OF = {"block": 0, "adaptive": IDLE_SPINS, "spin": float("inf")}
+# How often node.stopping really asks.
+ASK_EVERY = 0.01
+
+
+class _Prototype:
+    """The host of the object that ``load`` runs on: there is no session to send in."""
+
+    session = ""
+
+    def __init__(self, stopping: Callable[[], bool]) -> None:
+        self.log, self.metrics = Log(), Metrics()
+        self._stopping = stopping
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping()
+
+    def emit(self, frame: Frame) -> None:
+        raise ClosedError("emit: there is no session yet")
+
+    def loan(self, header: Header, size: int, port: str, inherits: bool) -> HostLoan:
+        raise ClosedError("loan: there is no session yet")
+
+    def would_block(self, port: str) -> bool:
+        raise ClosedError("would_block: there is no session yet")
 
 
 class Runner:
@@ -44,28 +78,33 @@ class Runner:
     def __init__(self, config: NodeConfig, params: dict[str, Any]) -> None:
         if config.control is None or config.status is None:
             raise ConfigError("no control and status channels: this is not a node for a container")
+        self.id = config.id
         self._config, self._params = config, params
-        self._term = False  # set by the signal handler
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
+        self.signals = Signals()
         self._transport = _iox.Transport(config.domain)
-        self._status = Publisher(self._transport, config.status)
+        self.status = Status(self._transport, config.status)
         self._control = Subscriber(self._transport, config.control, 0)
+        self._hearing = threading.Lock()
         self._caller = Caller()
-        self._sessions: dict[str, Session] = {}
+        self.sessions: dict[str, Session] = {}
+        self.acting: Optional[Session] = None  # the session at work
         self._prototype: Optional[Node] = None
         self._pending: list[tuple[str, str]] = []  # commands
-        self._acting: Optional[str] = None  # the session at work
         self._exit = False
         self._orphaned = False
+        self._opening = ""  # the session that is being made
+        self._running = False  # a session has begun
         self._deadline: Optional[float] = None
-        self._looked = 0.0
+        self.came_by = time.monotonic()  # when this thread was last here, and not in the node's code
+        self._asked = 0.0
         self._waiter: Optional[_iox.Waiter] = None
         self._limit = _iox.duration(CHECK_EVERY_MS)
+        self._spins = SPINS_OF[config.wait]
+        self._watch = Watch(self, config.timeout_ms if config.inputs else 0)
 
     def run(self) -> int:
         """Run the node; the process's exit code."""
-        threading.Thread(target=self._watch, name="medianode-watch", daemon=True).start()
+        self._watch.start()
         code = 0
         try:
             self._tell("hello", sdk=VERSION, iceoryx2=_iceoryx2_version(), python=sys.version.split()[0])
@@ -77,6 +116,7 @@ class Runner:
             self._fail(problem)
         except Abandoned:
             self._abandon()
+        self._watch.guard(False)
         self._waiter_closed()
         self._caller.close()
         if self._orphaned:
@@ -85,7 +125,7 @@ class Runner:
         else:
             self._bye()
         self._control.close()
-        self._status.close()
+        self.status.close()
         self._transport.close()
         return code
 
@@ -93,7 +133,8 @@ class Runner:
 
     def _load(self) -> None:
         cls = load_class(self._config.type)
-        self._prototype = construct(cls, self._config.id, self._params, bool(self._config.inputs))
+        host = _Prototype(self._stopping)
+        self._prototype = construct(cls, self._config.id, self._params, bool(self._config.inputs), host)
         try:
             self._caller.value(self._prototype.load())
         except BaseException as err:
@@ -103,21 +144,42 @@ class Runner:
         idle = 0
         while not self._exit:
             busy = self._commands()
-            for session in list(self._sessions.values()):
-                self._acting = session.name
+            for session in list(self.sessions.values()):
+                self.acting = self._caller.owner = session
                 if session.step():
                     busy = True
                 if session.closed:
                     self._closed(session)
-            self._look()
-            if self._term or self._orphaned:
-                for session in self._sessions.values():
-                    session.stop()
-                if not self._sessions:
-                    return
+            if self._look():
+                self._caller.turn()  # a busy node never sleeps
+            if (self.signals.at is not None or self._orphaned) and self._end_sessions():
+                return
             idle = 0 if busy else idle + 1
-            if idle > IDLE_SPINS:
+            if idle > self._spins or not self._running:
                 self._caller.idle(self._wait)
+            elif idle and self._spins > IDLE_SPINS:
+                self._caller.turn()
+
+    def _end_sessions(self) -> bool:
+        """Stop sessions after a signal; True if all have ended."""
+        for session in self.sessions.values():
+            session.stop()
+        since = time.monotonic() - (self.signals.at or float("inf"))
+        if since > TERM_DRAIN and any(s.has_inputs for s in self.sessions.values()):
+            self._cut_off()
+        return not self.sessions
+
+    def _cut_off(self) -> None:
+        """End sessions whose inputs go on although the node is asked to end."""
+        begun = False
+        for session in list(self.sessions.values()):
+            self.acting = session
+            session.finish(short=True)
+            begun = begun or session.started
+            if not session.started:
+                self._closed(session)
+        if begun:
+            raise NodeFailure("stop", f"SIGTERM came, and {TERM_DRAIN:g} s later its inputs had not ended")
 
     def _commands(self) -> bool:
         self._hear()
@@ -128,60 +190,76 @@ class Runner:
 
     def _hear(self) -> None:
         """Take a command. What only sets a mark is done at once, the rest between the node's calls."""
-        got = self._control.take()
-        if got is None:
-            return
-        command = json.loads(ctypes.string_at(got.address, got.length))
-        del got
+        if not self._hearing.acquire(False):
+            return  # another thread of the node asks whether it is to stop
+        try:
+            got = self._control.take()
+            if got is None:
+                return
+            command = json.loads(ctypes.string_at(got.address, got.length))
+            del got
+        finally:
+            self._hearing.release()
         what, name = command.get("command", ""), command.get("session") or "main"
-        if what == "stop" and name in self._sessions:
-            self._sessions[name].stop()
+        if what == "stop" and name in self.sessions:
+            self.sessions[name].stop()
         else:
             self._pending.append((what, name))
 
     def _stopping(self) -> bool:
-        """Say, while the node's code waits, whether it is to end."""
-        self._hear()
-        self._notice(time.monotonic())
-        return self._term or self._orphaned
+        """Say, to any thread of the node, whether it is to end."""
+        now = time.monotonic()
+        if now - self._asked > ASK_EVERY:
+            self._asked = now
+            self._hear()
+            self._notice(now)
+        return self.signals.at is not None or self._orphaned
 
     def _obey(self, command: str, name: str) -> None:
-        session = self._sessions.get(name)
-        self._acting = name
+        session = self.sessions.get(name)
         if command == "open":
             if session is not None or self._prototype is None:
                 log(f"session {name} is open already")
                 return
             self._waiter_closed()
-            self._sessions[name] = session = Session(
+            self._opening = name
+            session = Session(
                 name, self._prototype, self._config, self._transport, self._caller,
-                self._look, self._stopping,
+                self._patience, self._stopping, self._foreign_patience,
             )  # fmt: skip
+            self.sessions[name] = self.acting = self._caller.owner = session
+            self._opening, session.guard = "", self._watch.guard
             session.open()
             self._tell("ready", name)
         elif command == "start" and session is not None:
+            self.acting = session
             session.start()
+            self._running = True
         elif command == "exit":
             self._exit = True
 
     def _closed(self, session: Session) -> None:
         self._waiter_closed()
-        del self._sessions[session.name]
-        self._tell("closed", session.name, unread=session.unread)
+        self.status.tell_metrics(self._patience, session, last=True)
+        del self.sessions[session.session]
+        self._running = any(s.started for s in self.sessions.values())
+        self._watch.guard(self._running)
+        self._tell("closed", session.session, unread=session.unread)
 
     def _fail(self, problem: NodeFailure) -> None:
+        if _fork.in_child():
+            _fork.leave(problem)
         self._deadline = min(self._deadline or float("inf"), time.monotonic() + FAIL_GRACE)
+        self._watch.guard(False)
+        name = None if self.acting is None else self.acting.session
         try:
             # Before the log, whose pipe may be full.
-            self._tell(
-                "error", self._acting, phase=problem.phase, message=problem.message,
-                traceback=problem.trace, port=problem.port, sequence=problem.sequence,
-            )  # fmt: skip
+            self.tell_failure(problem, self._opening or name, self._patience)
         except Abandoned:
             pass
         print_failure(problem)
         try:
-            for session in list(self._sessions.values()):
+            for session in list(self.sessions.values()):
                 if not session.closed:
                     session.fail()
                 self._closed(session)
@@ -189,7 +267,7 @@ class Runner:
             self._abandon()
 
     def _abandon(self) -> None:
-        for session in list(self._sessions.values()):
+        for session in list(self.sessions.values()):
             session.abandon()
             try:
                 self._closed(session)
@@ -204,7 +282,7 @@ class Runner:
         try:
             rss = usage.ru_maxrss * 1024
             self._tell("bye", cpu_s=round(cpu, 6), memory_peak=_memory_peak(), rss_peak=rss)
-            self._status.drain(self._look)
+            self.status.drain(self._patience)
         except Abandoned:
             pass
 
@@ -218,15 +296,22 @@ class Runner:
     # -- talking --------------------------------------------------------------
 
     def _tell(self, event: str, session: Optional[str] = None, **fields: Any) -> None:
-        status: dict[str, Any] = {"event": event}
-        if session is not None:
-            status["session"] = session
-        status.update((k, v) for k, v in fields.items() if v not in (None, "", {}))
-        payload, limit = _encode(status), 32768
-        while len(payload) > self._status.spec.max_frame:
-            limit //= 2
-            payload = _encode({k: shorten(v, limit) if isinstance(v, str) else v for k, v in status.items()})
-        self._status.send(new_header(CONTROL), memoryview(payload), self._look)
+        self.status.tell(self._patience, event, session, **fields)
+
+    def tell_failure(self, problem: NodeFailure, session: Optional[str], patience: Check) -> None:
+        """Tell the runtime that the node has failed; any thread."""
+        self.status.tell(
+            patience, "error", session, phase=problem.phase, message=problem.message,
+            traceback=problem.trace, port=problem.port, sequence=problem.sequence,
+        )  # fmt: skip
+
+    def tasks(self) -> list[Any]:
+        """Return where the node's coroutines wait."""
+        return self._caller.stacks()
+
+    def runtime_gone(self) -> bool:
+        """Say whether the runtime was there and is not any more; any thread."""
+        return self._control.writer_gone()
 
     # -- waiting --------------------------------------------------------------
 
@@ -234,15 +319,16 @@ class Runner:
         """Sleep until there is a frame or a command, or 50 ms have passed."""
         if self._waiter is None:
             listeners = [self._control.listener]
-            for session in self._sessions.values():
+            for session in self.sessions.values():
                 listeners += session.ports.listeners()
             self._waiter = _iox.Waiter(listeners)
-        sessions = list(self._sessions.values())
+        sessions = list(self.sessions.values())
+        self._waiter.take_events()
         found = self._control.announce(True)
         for session in sessions:
             found = session.ports.announce(True) or found
         try:
-            if not found and not self._term:
+            if not found and self.signals.at is None:
                 self._waiter.wait(self._limit)
         finally:
             self._control.announce(False)
@@ -254,12 +340,26 @@ class Runner:
             self._waiter.close()
             self._waiter = None
 
-    def _look(self) -> None:
-        """Look, now and then, for a signal and whether the runtime lives; raise when time is up."""
+    def _patience(self) -> None:
+        self._look()
+
+    def _look(self) -> bool:
+        """Look, now and then, for a signal and whether the runtime lives; raise when time is up.
+
+        True if it was time to look.
+        """
         now = time.monotonic()
-        if now - self._looked < LOOK_EVERY:
-            return
-        self._looked = now
+        if now - self.came_by < LOOK_EVERY:
+            return False
+        self.came_by = now
+        self._check_time(now)
+        return True
+
+    def _foreign_patience(self) -> None:
+        """Let a thread of the node wait as long as the node itself may."""
+        self._check_time(time.monotonic())
+
+    def _check_time(self, now: float) -> None:
         self._notice(now)
         if self._deadline is not None and now > self._deadline:
             raise Abandoned
@@ -268,29 +368,8 @@ class Runner:
         if not self._orphaned and self._control.writer_gone():
             self._orphaned = True
             self._deadline = min(self._deadline or float("inf"), now + ORPHAN_GRACE)
-        if self._term and self._deadline is None:
-            self._deadline = now + TERM_GRACE
-
-    def _on_signal(self, number: int, frame: object) -> None:
-        self._term = True
-
-    def _watch(self) -> None:
-        """End the process if its runtime is gone and the node's code does not come back."""
-        gone = 0
-        while True:
-            time.sleep(0.5)
-            try:
-                gone = gone + 1 if self._control.writer_gone() else 0
-            except (OSError, ValueError):  # closed: the process ends by itself
-                return
-            if gone * 0.5 > ORPHAN_GRACE * 2:
-                log(f"node {self._config.id}: the runtime is gone and the node does not return: killed")
-                os._exit(1)
-
-
-def _encode(status: dict[str, Any]) -> bytes:
-    # Half of a surrogate pair is possible in a str, and not in UTF-8.
-    return json.dumps(status, ensure_ascii=False).encode("utf-8", "replace")
+        if self.signals.at is not None and self._deadline is None:
+            self._deadline = self.signals.at + TERM_GRACE
 
 
 def _memory_peak() -> Optional[int]:
@@ -310,30 +389,22 @@ def _iceoryx2_version() -> str:
     return ""
 
 
-def main() -> int:
-    """Run the node that the environment describes."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(line_buffering=True, write_through=True)
+def main() -> NoReturn:
+    """Run the node that the environment describes, and end the process."""
+    _process.prepare()
+    handle_standard_logging()
     try:
         config, params = from_environment()
         runner = Runner(config, params)
     except (ConfigError, ChannelError) as err:
         log(str(err))
-        return 1
-    code = runner.run()
-    _leave_threads(code)
-    return code
-
-
-def _leave_threads(code: int) -> None:
-    """End the process although the node's code left threads that do not end."""
-    until = time.monotonic() + 1
-    for thread in threading.enumerate():
-        if thread is threading.current_thread() or thread.daemon:
-            continue
-        thread.join(max(0.0, until - time.monotonic()))
-        if thread.is_alive():
-            log(f"thread {thread.name!r} of the node still runs and is left behind: end it in close")
-            sys.stdout.flush()
-            os._exit(code)
+        _process.leave(1)
+    try:
+        code = runner.run()
+    except BaseException as err:
+        if _fork.in_child():
+            _fork.leave(err)
+        raise
+    del runner  # and with it the frames that the node has kept
+    gc.collect()
+    _process.leave(code)

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterator
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._config import NodeConfig
-from ._errors import Abandoned
+from ._errors import Abandoned, ClosedError, FrameError
 from ._frame import Frame
+from ._header import Header
+from ._host import attach
 from ._iox import Transport
+from ._metrics import Metrics
 from ._node import Node
 from ._ports import Ports, log
 from ._publisher import Check
 from ._user import Caller, NodeFailure, failure
 
+if TYPE_CHECKING:
+    from ._host import HostLoan
+
+# What open may emit before the session begins.
+MAX_EARLY = 64
+
+
+def _unguarded(on: bool) -> None:
+    """Nobody watches."""
+
 
 class Session:
-    """A session; ``step`` does one piece of its work and never waits for frames."""
+    """A session; ``step`` does one piece of its work and never waits for frames.
+
+    It is also the host of its node: emit, loan and would_block may be called by
+    any thread, everything else by the one that made it.
+    """
 
     def __init__(
         self,
@@ -28,15 +46,33 @@ class Session:
         caller: Caller,
         patience: Check,
         stopping: Callable[[], bool],
+        foreign: Optional[Check] = None,
     ) -> None:
-        self.name = name
+        self.session = name
+        self.log = prototype.log
+        self.metrics = Metrics(prototype.metrics)
         self.closed = False
         self._config, self._caller, self._patience = config, caller, patience
+        # How a thread of the node waits.
+        self._foreign = foreign or patience
+        self._thread = threading.get_ident()
         self._node = copy.copy(prototype)
+        attach(self._node, self)
+        self._batches = bool(config.inputs) and type(prototype).process_batch is not Node.process_batch
         self._started = False
+        self._begun = threading.Event()
+        self._early: list[Frame] = []
         self._stop = False
         self._stopping = stopping
         self._produced: Optional[Iterator[Optional[Frame]]] = None
+        # Whether the node is in process, and in which call: the watch looks at these.
+        self.cause: Optional[Frame] = None
+        self.calls = 0
+        # Called with False before code of the node that may take any time, with
+        # True when only process is to come.
+        self.guard: Callable[[bool], None] = _unguarded
+        self._given = 0  # frames that a call has sent by itself
+        self.doing = "open"
         try:
             self.ports = Ports(transport, config, name)
         except Exception as err:
@@ -45,25 +81,112 @@ class Session:
     def open(self) -> None:
         """Call the node's open."""
         try:
-            self._caller.value(self._node.open(self.name))
+            self.guard(False)
+            self._caller.value(self._node.open(self.session))
+            self.guard(True)
         except BaseException as err:
             raise failure("open", err) from err
+        self.doing = "process" if self._config.inputs else "produce"
 
     @property
     def unread(self) -> dict[str, int]:
         """Frames sent to ports that nothing reads."""
         return self.ports.unread
 
+    @property
+    def started(self) -> bool:
+        """Whether the session has begun."""
+        return self._started
+
+    @property
+    def has_inputs(self) -> bool:
+        """Whether frames come to the node."""
+        return bool(self._config.inputs)
+
     def start(self) -> None:
         """Begin: all nodes have their ends open. A node without inputs produces from now on."""
+        early, self._early = self._early, []
         self._started = True
+        try:
+            for frame in early:
+                self.ports.send(frame, None, self._patience)
+        except Abandoned:
+            raise
+        except BaseException as err:
+            raise failure("open", err) from err
+        self._begun.set()
 
     def stop(self) -> None:
         """Stop producing; a node with inputs goes on until they end."""
         self._stop = True
 
-    def _stopped(self) -> bool:
-        return self._stopping() or self._stop
+    # -- what the node may call -----------------------------------------------
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the session is asked to end."""
+        return self._stop or self.closed or self._stopping()
+
+    def emit(self, frame: Frame) -> None:
+        """Send a frame from any thread."""
+        patience = self._patience_here()
+        if not self._started:
+            if len(self._early) >= MAX_EARLY:
+                raise FrameError(f"open has emitted {MAX_EARLY} frames, and the session has not begun", frame._out)
+            self._early.append(frame)
+            return
+        self._count_given(frame._out)
+        self.ports.send(frame, self._cause_here(), patience)
+
+    def loan(self, header: Header, size: int, port: str, inherits: bool) -> HostLoan:
+        """Return memory for a frame that is written in place."""
+        patience = self._patience_here()
+        if not self._started:
+            raise ClosedError(f"session {self.session} has not begun: write frames in place from process or produce")
+
+        def complete(header: Header) -> None:
+            self._count_given(port)
+            cause = self._cause_here()
+            if cause is not None:
+                if inherits:
+                    header.pts = cause._header.pts
+                header.trace_id = cause._header.trace_id
+
+        return self.ports.loan(header, size, port, complete, patience)
+
+    def would_block(self, port: str) -> bool:
+        """Say whether a frame sent on the port now would wait for a reader."""
+        return not self.closed and self.ports.would_block(port)
+
+    def _patience_here(self) -> Check:
+        """Return how this thread waits, when it may send."""
+        if self.closed:
+            raise ClosedError(f"session {self.session} has ended")
+        if threading.get_ident() == self._thread:
+            return self._patience
+        while not self._begun.wait(0.05):
+            self._wait_foreign()
+        return self._wait_foreign
+
+    def _wait_foreign(self) -> None:
+        if self.closed:
+            raise ClosedError(f"session {self.session} has ended")
+        try:
+            self._foreign()
+        except Abandoned as err:
+            raise ClosedError(f"session {self.session} ends, and its readers take nothing any more") from err
+
+    def _cause_here(self) -> Optional[Frame]:
+        return self.cause if threading.get_ident() == self._thread else None
+
+    def _count_given(self, port: str) -> None:
+        if self._config.streaming:
+            return
+        if self._cause_here() is None:
+            raise FrameError("is_streaming is false, so frames are sent in process only", port)
+        self._given += 1
+
+    # -- what the runner calls --------------------------------------------------
 
     def step(self) -> bool:
         """Do what there is to do; False if there is nothing."""
@@ -71,11 +194,14 @@ class Session:
             return self._produce()
         self.ports.done()  # the call for what was taken before has returned
         try:
-            frame = self.ports.take()
+            got: Any = self.ports.take_all() if self._batches else self.ports.take()
         except Exception as err:
             raise failure("process", err) from err
-        if frame is not None:
-            self._process(frame)
+        if got:
+            if self._batches:
+                self._process_batch(got)
+            else:
+                self._process(got)
             return True
         if self.ports.ended:
             self.finish()
@@ -86,11 +212,15 @@ class Session:
 
     def _process(self, frame: Frame) -> None:
         count = 0
+        self.calls += 1
+        self.cause = frame
         try:
             given = self._node.process(frame)
             if type(given) is Frame:  # the usual case needs no generator
                 self.ports.send(given, frame, self._patience)
-                return
+                if not self._given:
+                    return
+                given, count = None, 1
             for out in self._caller.frames(given, "process"):
                 if out is not None:
                     count += 1
@@ -100,13 +230,42 @@ class Session:
             raise
         except BaseException as err:
             raise failure("process", err, frame) from err
-        if count != 1 and not self._config.streaming:
-            raise NodeFailure(
-                "process",
-                f"is_streaming is false, so process must give exactly one frame for each; it gave {count}",
-                port=frame.port,
-                sequence=frame.sequence,
-            )
+        finally:
+            self.cause = None
+        self._check_count(count, 1, frame)
+
+    def _process_batch(self, frames: list[Frame]) -> None:
+        count, want, first = 0, len(frames), frames[0]
+        causes = frames[:]  # the node may do with its list what it likes
+        self.calls += 1
+        self.cause = first
+        try:
+            for out in self._caller.frames(self._node.process_batch(frames), "process_batch"):
+                if out is not None:
+                    self.ports.send(out, causes[min(count, want - 1)], self._patience)
+                    count += 1
+                del out
+        except Abandoned:
+            raise
+        except BaseException as err:
+            raise failure("process", err, first) from err
+        finally:
+            self.cause = None
+        self._check_count(count, want, first)
+
+    def _check_count(self, count: int, want: int, frame: Frame) -> None:
+        count, self._given = count + self._given, 0
+        if count == want or self._config.streaming:
+            return
+        rule = "process must give exactly one frame for each"
+        if self._batches:
+            rule = f"process_batch must give as many frames as it got, here {want}"
+        raise NodeFailure(
+            "process",
+            f"is_streaming is false, so {rule}; it gave {count}",
+            port=frame.port,
+            sequence=frame.sequence,
+        )
 
     def _produce(self) -> bool:
         if self._stop:
@@ -129,6 +288,9 @@ class Session:
         self.finish()
         return True
 
+    def _stopped(self) -> bool:
+        return self._stopping() or self._stop
+
     def _stop_producing(self) -> None:
         produced, self._produced = self._produced, None
         if produced is None:
@@ -138,35 +300,39 @@ class Session:
         except BaseException as err:
             raise failure("produce", err) from err
 
-    def finish(self) -> None:
-        """Call close, send what it gives, and end the streams."""
+    def finish(self, short: bool = False) -> None:
+        """Call close, send what it gives, and end the streams; short says that inputs had not ended."""
+        self.guard(False)
+        self._stop, self.doing = True, "close"
         try:
             for out in self._caller.frames(self._node.close(), "close"):
                 if out is not None:
                     if not self._config.streaming:
                         raise NodeFailure("close", "is_streaming is false, so close must not give frames")
                     self.ports.send(out, None, self._patience)
+            self._caller.cancel(self)
         except Abandoned:
             raise
         except BaseException as err:
             raise failure("close", err) from err
-        failed = self.ports.failed
+        failed = self.ports.failed or short
         self.ports.close_inputs()
         self._end(failed)
 
     def fail(self) -> None:
         """End the streams as failed, after an error."""
+        self._stop = True
         self.ports.close_inputs()
         self._end(failed=True)
 
     def abandon(self) -> None:
         """End at once: a peer takes nothing any more and time is up."""
         if not self.closed:
-            self.closed = True
-            log(f"session {self.name}: not all frames were taken in time")
+            self._stop = self.closed = True
+            log(f"session {self.session}: not all frames were taken in time")
             self.ports.close()
 
     def _end(self, failed: bool) -> None:
         self.ports.finish(failed, self._patience)
-        self.ports.close()
         self.closed = True
+        self.ports.close()

@@ -164,6 +164,11 @@ class Subscriber:
             if got is not None:
                 raise got
 
+    @property
+    def full(self) -> bool:
+        """Whether as many frames are kept as may be."""
+        return len(self._held) >= self._hold
+
     def _has_all(self) -> bool:
         # A writer that keeps the ledger claims a frame before it sends it.
         words = self._words

@@ -6,11 +6,13 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._errors import FrameError
 from ._frame import Frame
+from ._host import attach
 from ._node import Node
 
 # asyncio and traceback are imported where they are used: a node that needs
@@ -18,6 +20,8 @@ from ._node import Node
 if TYPE_CHECKING:
     import asyncio
     import traceback
+
+    from ._host import Host
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ASYNCIO = os.path.join(os.path.dirname(os.path.abspath(os.__file__)), "asyncio")
@@ -93,6 +97,17 @@ def format_trace(err: BaseException) -> str:
     return "".join(whole.format())
 
 
+def stack_trace(frame: Any, tasks: Sequence[Any] = ()) -> str:
+    """Return where a thread is, and where coroutines wait, with the user's frames only if there are any."""
+    import traceback
+
+    lines = ["Stack (most recent call last):\n"]
+    stacks = [traceback.extract_stack(frame)] if frame is not None else []
+    stacks += [traceback.extract_stack(task, limit=1) for task in tasks]
+    own = [f for stack in stacks for f in stack if not f.filename.startswith(_HERE) and not _noise(f.filename)]
+    return "".join(lines + traceback.format_list(own or [f for stack in stacks for f in stack]))
+
+
 def _noise(filename: str) -> bool:
     return filename.startswith((_ASYNCIO, "<frozen"))
 
@@ -137,16 +152,21 @@ def _nodes(module: Any) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def construct(cls: type[Node], node_id: str, params: dict[str, Any], has_inputs: bool) -> Node:
-    """Make the prototype, with id and params there before the constructor runs."""
+def construct(
+    cls: type[Node], node_id: str, params: dict[str, Any], has_inputs: bool, host: Optional[Host] = None
+) -> Node:
+    """Make the prototype, with id, params and host there before the constructor runs."""
     wanted = "process" if has_inputs else "produce"
-    if getattr(cls, wanted) is getattr(Node, wanted):
+    batches = has_inputs and cls.process_batch is not Node.process_batch
+    if not batches and getattr(cls, wanted) is getattr(Node, wanted):
         why = "has inputs" if has_inputs else "has no inputs"
         hint = "write it" if has_inputs else "write it, or connect something to the node"
         raise NodeFailure("import", f"node {node_id} {why}, but {cls.__name__} has no {wanted}: {hint}")
     try:
         node = cls.__new__(cls)
         node.id, node.params = node_id, params
+        if host is not None:
+            attach(node, host)
         node.__init__()  # type: ignore[misc]
     except BaseException as err:
         problem = failure("import", err)
@@ -164,6 +184,9 @@ class Caller:
 
     def __init__(self) -> None:
         self.loop: Optional[asyncio.AbstractEventLoop] = None
+        #: Whose call is at work: the tasks that it starts are its own.
+        self.owner: object = None
+        self._owners: weakref.WeakKeyDictionary[Any, object] = weakref.WeakKeyDictionary()
 
     def run(self, awaitable: Any, stopped: Optional[Callable[[], bool]] = None) -> Any:
         """Wait for an awaitable; if stopped answers true meanwhile, cancel it."""
@@ -171,8 +194,18 @@ class Caller:
             import asyncio
 
             self.loop = asyncio.new_event_loop()
+            self.loop.set_task_factory(self._task)
             asyncio.set_event_loop(self.loop)
         return self.loop.run_until_complete(_stoppable(awaitable, stopped) if stopped else _plain(awaitable))
+
+    def _task(self, loop: Any, coroutine: Any, **more: Any) -> Any:
+        """Make a task that belongs to whoever started it."""
+        import asyncio
+
+        task = asyncio.Task(coroutine, loop=loop, **more)
+        parent = asyncio.current_task(loop)
+        self._owners[task] = self.owner if parent is None else self._owners.get(parent)
+        return task
 
     def value(self, result: Any) -> Any:
         """Wait for the result of a coroutine; other results are themselves."""
@@ -226,18 +259,40 @@ class Caller:
         else:
             self.loop.run_until_complete(self.loop.run_in_executor(None, wait))
 
-    def close(self) -> None:
-        """Cancel what still runs and end the loop."""
-        loop, self.loop = self.loop, None
-        if loop is None:
+    def turn(self) -> None:
+        """Let tasks go on for a moment, when the node does not sleep."""
+        if self.loop is not None:
+            self.loop.call_soon(self.loop.stop)
+            self.loop.run_forever()
+
+    def cancel(self, owner: Optional[object] = None) -> None:
+        """Cancel the tasks that an owner has started, or all, and give them a second."""
+        if self.loop is None:
             return
         import asyncio
 
-        tasks = asyncio.all_tasks(loop)
+        tasks = [t for t in asyncio.all_tasks(self.loop) if owner is None or self._owners.get(t) is owner]
         for task in tasks:
             task.cancel()
         if tasks:
-            loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+            self.loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+
+    def stacks(self) -> list[Any]:
+        """Return where the tasks wait, for whoever must know where a coroutine hangs; any thread."""
+        loop = self.loop
+        if loop is None:
+            return []
+        import asyncio
+
+        return [frame for task in asyncio.all_tasks(loop) for frame in task.get_stack()]
+
+    def close(self) -> None:
+        """Cancel what still runs and end the loop."""
+        loop = self.loop
+        if loop is None:
+            return
+        self.cancel()
+        self.loop = None
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
