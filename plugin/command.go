@@ -61,7 +61,7 @@ func Command(cli command.Cli, version string) *cobra.Command {
 	addGroup(root, "Life Cycle Commands:",
 		e.allowMount(upCommand(e)), downCommand(e), psCommand(e), logsCommand(e))
 	addGroup(root, "Tools:",
-		nodesCommand(e), versionCommand(e))
+		nodesCommand(e), doctorCommand(e), versionCommand(e))
 	return root
 }
 
