@@ -110,7 +110,7 @@ func (r *resolver) add(c Channel) {
 
 // mostMemory is more than a machine has, and less than where sums of it could
 // pass 63 bits.
-const mostMemory = 1 << 48
+const mostMemory = 1 << 46
 
 // frames is the least that the channel takes, by arithmetic that cannot
 // overflow: Sizes counts on that.

@@ -262,3 +262,16 @@ func diagnostics(t *testing.T, err error) string {
 	}
 	return found.Error()
 }
+
+func hints(t *testing.T, err error) string {
+	t.Helper()
+	var found pipeline.Diagnostics
+	if !errors.As(err, &found) {
+		t.Fatalf("want diagnostics, got %v", err)
+	}
+	var all []string
+	for _, d := range found {
+		all = append(all, d.Hint)
+	}
+	return strings.Join(all, "\n")
+}

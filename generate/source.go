@@ -117,6 +117,8 @@ func read(fsys fs.FS, name string, room int64) (File, error) {
 		return File{}, explain(name, err)
 	}
 	switch {
+	case info.IsDir() && real == name:
+		return File{}, fmt.Errorf("%q is a directory", name)
 	case info.IsDir():
 		return File{}, fmt.Errorf("%q is a symbolic link to a directory: only links to files can be copied", name)
 	case !info.Mode().IsRegular():

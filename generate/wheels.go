@@ -137,7 +137,8 @@ func (w wheel) misfit(version, arch string) string {
 	if !slices.ContainsFunc(w.pythons, fits) {
 		return fmt.Sprintf("is for %s-%s, not for Python %s", strings.Join(w.pythons, "."), strings.Join(w.abis, "."), version)
 	}
-	if !slices.ContainsFunc(w.systems, func(s string) bool { return systemFits(s, arch) }) {
+	pure := slices.Contains(w.abis, "none") // pip takes compiled code for a named platform only
+	if !slices.ContainsFunc(w.systems, func(s string) bool { return systemFits(s, arch) && (pure || s != "any") }) {
 		machine := "Linux"
 		if arch != "" {
 			machine += " on " + arch

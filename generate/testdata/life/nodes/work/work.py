@@ -1,0 +1,9 @@
+from medianode import Node
+
+
+class Detect(Node):
+    pass
+
+
+class Draw(Node):
+    pass
