@@ -112,12 +112,15 @@ func TestSizes(t *testing.T) {
 	for range 40 {
 		two = append(two, 3)
 	}
+	again := spec("again", 6220800, 2, 4, 8)
+	again.Readers[0].Retry = true
 	for _, s := range []channel.Spec{
 		spec("one", 1<<20, 1, 4),
 		spec("none", 100, 1),
 		spec("empty", 0, 3, 1),
 		spec("uneven", 6220800, 2, 1, 8),
 		spec("many", 64, 2, two...),
+		again,
 		channel.ControlSpec("n"),
 	} {
 		t.Run(s.Name, func(t *testing.T) {

@@ -124,13 +124,21 @@ func (t *Transport) Clean() (int, error) {
 	if t.node == nil {
 		return 0, channel.ErrClosed
 	}
+	// Before, so that what a dead writer has sent is not lost to a reader that
+	// had not looked yet; after, so that open ends let go of the dead.
+	_ = t.refresh()
 	n, err := clean(t.node)
+	return n, errors.Join(err, t.refresh())
+}
+
+func (t *Transport) refresh() error {
+	var err error
 	for _, end := range t.opened() {
 		if port, ok := end.(interface{ Refresh() error }); ok {
 			err = errors.Join(err, port.Refresh())
 		}
 	}
-	return n, err
+	return err
 }
 
 // opened are the ends and channels that are open.

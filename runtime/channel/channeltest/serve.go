@@ -176,6 +176,8 @@ func (w *server) perform(ctx context.Context, q Request, p *port) (Answer, error
 		return p.counters()
 	case "close":
 		return Answer{}, p.close()
+	case "leave":
+		return Answer{}, p.leave()
 	}
 	return Answer{}, p.write(ctx, q)
 }
@@ -246,6 +248,15 @@ func (p *port) close() error {
 		err = errors.Join(err, sub.Close())
 	}
 	return err
+}
+
+// leave closes a port as the death of its process does.
+func (p *port) leave() error {
+	pub, sub, _ := p.ends()
+	if sub != nil {
+		return sub.Leave()
+	}
+	return pub.Close()
 }
 
 // close ends the worker's part in the domain.

@@ -22,7 +22,7 @@ type Harness struct {
 // Run runs all cases. Names of channels start with prefix.
 func Run(t *testing.T, prefix string, h Harness) {
 	var n atomic.Int64
-	for _, c := range cases() {
+	for _, c := range append(cases(), comebacks()...) {
 		t.Run(c.name, func(t *testing.T) {
 			c.run(&run{T: t, h: h, name: func() string { return fmt.Sprintf("%s%d", prefix, n.Add(1)) }})
 		})

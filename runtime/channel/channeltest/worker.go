@@ -87,6 +87,9 @@
 //
 // close closes ports[0]; its name stays, so that use after close can be tried.
 //
+// leave ends ports[0] as the death of its process does. Only a worker that has no
+// process of its own, which the test could kill, needs it.
+//
 // ticks answers ticks: how often a thread that does nothing but sleep 1 ms and
 // count has counted since hello. It shows that a wait in one port does not stop
 // the rest of the process.
