@@ -6,26 +6,82 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/medianode/docker-medianode/generate"
+	"github.com/medianode/docker-medianode/schemas/pipeline"
 )
 
 func validateCommand(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use:     "validate",
-		Short:   "Show every mistake of a pipeline file, with line and column",
-		Long:    "Show every mistake of a pipeline file, with line and column. Needs no engine.",
-		Example: "  docker medianode validate -f captions.yaml",
-		Args:    noArgs,
+	var format string
+	cmd := &cobra.Command{
+		Use:   "validate",
+		Short: "Show every mistake of a pipeline file, with line and column",
+		Long: `Show every mistake of a pipeline file, with line and column. Needs no engine.
+
+--format json prints one object {"valid", "diagnostics"} on stdout, --format
+github annotations that GitHub shows beside the lines of a pull request; both
+have warnings too. Exit code 1 if there is a mistake; a warning is none.`,
+		Example: `  docker medianode validate
+  docker medianode validate -f captions.yaml --format json | jq .diagnostics
+  docker medianode validate --format github      # in a workflow of GitHub`,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			s, err := e.parse()
-			if err != nil {
+			if err := oneOf("--format", format, "text", "json", "github"); err != nil {
 				return err
 			}
-			p, err := e.resolve(s, generate.Host{Form: generate.Attached})
-			if err != nil {
-				return err
+			if format == "text" {
+				return e.validate()
 			}
-			_, err = fmt.Fprintf(e.cli.Err(), "%s: %s, %s, no mistake\n", s.path, count(len(p.plan.Nodes), "node"), count(len(s.spec.Connections), "connection"))
-			return err
+			return e.validateFor(format)
 		},
 	}
+	formatFlag(cmd, &format, "text", "json", "github")
+	return cmd
+}
+
+func (e *env) validate() error {
+	s, err := e.parse()
+	if err != nil {
+		return err
+	}
+	p, err := e.resolve(s, generate.Host{Form: generate.Attached})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.cli.Err(), "%s: %s, %s, no mistake\n", s.path, count(len(p.plan.Nodes), "node"), count(len(s.spec.Connections), "connection"))
+	return err
+}
+
+// validateFor is validate for programs: all that was found is on stdout, and
+// only what is no mistake of the file is an error with a text.
+func (e *env) validateFor(format string) error {
+	found := pipeline.Diagnostics{} // not null
+	s, err := e.read()
+	if err == nil {
+		found = append(found, s.spec.Warnings...)
+		_, err = e.resolve(s, generate.Host{Form: generate.Attached})
+	}
+	if err != nil {
+		more, ok := pipeline.AsDiagnostics(err)
+		if !ok {
+			return err
+		}
+		found = append(found, more...)
+	}
+	if format == "github" {
+		err = found.GitHub(e.cli.Out())
+	} else {
+		err = writeJSON(e.cli.Out(), struct {
+			Valid       bool                 `json:"valid"`
+			Diagnostics pipeline.Diagnostics `json:"diagnostics"`
+		}{!found.HasErrors(), found})
+	}
+	if err == nil && found.HasErrors() {
+		wrong := 0
+		for _, d := range found {
+			if d.Severity == pipeline.Error {
+				wrong++
+			}
+		}
+		return exit(exitFailed, fmt.Sprintf("%s: %s", found[0].File, count(wrong, "mistake")))
+	}
+	return err
 }

@@ -44,6 +44,18 @@ type source struct {
 // parse reads the pipeline file. Mistakes come back as one error that shows
 // them all; warnings go to stderr.
 func (e *env) parse() (*source, error) {
+	s, err := e.read()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.spec.Warnings.Format(e.cli.Err(), s.text, e.color()); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// read is parse without a word about warnings.
+func (e *env) read() (*source, error) {
 	path, others, err := e.find()
 	if err != nil {
 		return nil, exit(exitFailed, err.Error())
@@ -63,9 +75,6 @@ func (e *env) parse() (*source, error) {
 	s.spec, err = pipeline.Parse(path, text, builtin.Catalog())
 	if err != nil {
 		return nil, e.explain(s, err)
-	}
-	if err := s.spec.Warnings.Format(e.cli.Err(), text, e.color()); err != nil {
-		return nil, err
 	}
 	return s, nil
 }
@@ -158,8 +167,18 @@ func (e *env) explain(s *source, err error) error {
 	if err := found.Format(&b, s.text, e.color()); err != nil {
 		return err
 	}
-	return exit(exitFailed, strings.TrimRight(b.String(), "\n"))
+	return &mistakes{found, exit(exitFailed, strings.TrimRight(b.String(), "\n"))}
 }
+
+// mistakes are those of a pipeline file: for people as the text of an exit, and
+// as they are.
+type mistakes struct {
+	found pipeline.Diagnostics
+	shown error
+}
+
+func (m *mistakes) Error() string   { return m.shown.Error() }
+func (m *mistakes) Unwrap() []error { return []error{m.shown, m.found} }
 
 // color says whether stderr takes colours.
 func (e *env) color() bool { return e.cli.Err().IsTerminal() && os.Getenv("NO_COLOR") == "" }
