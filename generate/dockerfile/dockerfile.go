@@ -77,7 +77,11 @@ func (f from) text() (string, error) {
 	if f.name == "" {
 		return "FROM " + f.image, nil
 	}
-	return "FROM " + f.image + " AS " + f.name, plain("stage", f.name)
+	const letters, others = "abcdefghijklmnopqrstuvwxyz", "0123456789_.-"
+	if !strings.Contains(letters, f.name[:1]) || strings.Trim(f.name, letters+others) != "" {
+		return "", fmt.Errorf("stage %q: want lower-case letters, digits, _ . and -, and a letter first", f.name)
+	}
+	return "FROM " + f.image + " AS " + f.name, nil
 }
 
 // Run runs a program, without a shell.
@@ -93,6 +97,9 @@ func (r Run) text() (string, error) {
 	}
 	var words []string
 	if r.Network != "" {
+		if err := oneOf("network", r.Network, "none", "host", "default"); err != nil {
+			return "", err
+		}
 		words = append(words, "--network="+r.Network)
 	}
 	for _, m := range r.Mounts {
@@ -108,11 +115,11 @@ func (r Run) text() (string, error) {
 
 // Mount is there for one Run and leaves nothing in the image.
 type Mount struct {
-	Type    string // bind, cache, secret
+	Type    string // bind, cache, secret, tmpfs
 	ID      string
 	Source  string
 	Target  string
-	Sharing string
+	Sharing string // shared, private, locked, or empty for the default
 }
 
 // Bind shows a file of the context.
@@ -125,6 +132,17 @@ func Cache(target string) Mount { return Mount{Type: "cache", Target: target, Sh
 func Secret(id, target string) Mount { return Mount{Type: "secret", ID: id, Target: target} }
 
 func (m Mount) flag() (string, error) {
+	if err := oneOf("mount type", m.Type, "bind", "cache", "secret", "tmpfs"); err != nil {
+		return "", err
+	}
+	if m.Target == "" {
+		return "", errors.New("mount: no target")
+	}
+	if m.Sharing != "" {
+		if err := oneOf("sharing", m.Sharing, "shared", "private", "locked"); err != nil {
+			return "", err
+		}
+	}
 	flag := "--mount=type=" + m.Type
 	for _, field := range [...][2]string{{"id", m.ID}, {"source", m.Source}, {"target", m.Target}, {"sharing", m.Sharing}} {
 		if field[1] == "" {
@@ -158,8 +176,8 @@ func (c Copy) text() (string, error) {
 	if c.Link {
 		words = append(words, "--link")
 	}
-	for _, w := range []string{c.From, c.Chown, c.Source, c.Target} {
-		if err := plain("copy", w); w != "" && err != nil {
+	for i, w := range []string{c.Source, c.Target, c.From, c.Chown} {
+		if err := plain("copy", w); err != nil && (w != "" || i < 2) {
 			return "", err
 		}
 	}
@@ -269,6 +287,13 @@ func plain(what, s string) error {
 		return fmt.Errorf("%s %q: want letters, digits and _ . / : @ + - only", what, s)
 	}
 	return nil
+}
+
+func oneOf(what, s string, words ...string) error {
+	if slices.Contains(words, s) {
+		return nil
+	}
+	return fmt.Errorf("%s %q: want %s", what, s, strings.Join(words, ", "))
 }
 
 // directive tells a comment that BuildKit would obey.
