@@ -15,6 +15,11 @@ func pattern(expr string) func() *regexp.Regexp {
 }
 
 const (
+	idExpr     = `[A-Za-z][A-Za-z0-9_-]{0,62}`
+	classExpr  = pyName + `(?:\.` + pyName + `)*:` + pyName
+	debianExpr = `[a-z0-9][a-z0-9+.-]*[a-z0-9+](?:=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?`
+	gpuExpr    = `[0-9]{1,3}|GPU-[0-9a-fA-F-]{1,64}|MIG-[0-9a-zA-Z/-]{1,64}`
+
 	envName   = `[A-Za-z_][A-Za-z0-9_]*`
 	pyName    = `[A-Za-z_][A-Za-z0-9_]*`
 	host      = `(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?`
@@ -24,12 +29,12 @@ const (
 )
 
 var (
-	idPattern     = pattern(`[A-Za-z][A-Za-z0-9_-]{0,62}`)
+	idPattern     = pattern(idExpr)
 	envPattern    = pattern(envName)
-	classPattern  = pattern(pyName + `(?:\.` + pyName + `)*:` + pyName)
-	debianPattern = pattern(`[a-z0-9][a-z0-9+.-]*[a-z0-9+](?:=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?`)
+	classPattern  = pattern(classExpr)
+	debianPattern = pattern(debianExpr)
 	imagePattern  = pattern(reference)
-	gpuPattern    = pattern(`[0-9]{1,3}|GPU-[0-9a-fA-F-]{1,64}|MIG-[0-9a-zA-Z/-]{1,64}`)
+	gpuPattern    = pattern(gpuExpr)
 )
 
 // maxText bounds a path or a word, maxMatch what a pattern is tried on.

@@ -10,15 +10,16 @@ const (
 	clauses   = clause + `(?:\s*,\s*` + clause + `)*`
 	markerVar = `(?:python_version|python_full_version|os_name|sys_platform|platform_release|platform_system|` +
 		`platform_version|platform_machine|platform_python_implementation|implementation_name|implementation_version|extra)`
-	markerText = `(?:'[^'"\\]*'|"[^'"\\]*")`
-	markerOp   = `(?:===|==|~=|!=|<=|>=|<|>|\s(?:not\s+in|in)\s)`
+	markerText      = `(?:'[^'"\\]*'|"[^'"\\]*")`
+	markerOp        = `(?:===|==|~=|!=|<=|>=|<|>|\s(?:not\s+in|in)\s)`
+	requirementExpr = `\s*(` + distName + `)\s*(\[\s*(?:` + distName + `(?:\s*,\s*` + distName + `)*)?\s*\])?\s*` +
+		`(?:` + clauses + `|\(\s*` + clauses + `\s*\))?\s*`
 	comparison = `(?:` + markerVar + `\s*` + markerOp + `\s*` + markerText + `|` + markerText + `\s*` + markerOp + `\s*` + markerVar + `)`
 )
 
 var (
-	requirementPattern = pattern(`\s*(` + distName + `)\s*(\[\s*(?:` + distName + `(?:\s*,\s*` + distName + `)*)?\s*\])?\s*` +
-		`(?:` + clauses + `|\(\s*` + clauses + `\s*\))?\s*`)
-	comparisonPattern = pattern(`\s*` + comparison + `\s*`)
+	requirementPattern = pattern(requirementExpr)
+	comparisonPattern  = pattern(`\s*` + comparison + `\s*`)
 )
 
 // checkRequirement allows a name with extras, versions and markers, as PEP 508
