@@ -12,7 +12,10 @@ import (
 // testPatternSource sends pictures of colour bars that move to the left by two
 // pixels a frame. The frame's number stands in the top rows, to be read by a
 // machine: 32 cells of width/32 pixels, the highest bit first, white for 1 and
-// black for 0. It survives a change of format, of size and of quality.
+// black for 0. It survives a change of format, of size and of quality. In the
+// middle it stands in decimal digits after an F, black on white, to be read by
+// people and by text recognition; a picture of less than 76 by 23 pixels has no
+// room for them.
 type testPatternSource struct {
 	width, height int
 	format        videoFormat

@@ -1,5 +1,7 @@
 package builtin
 
+import "bytes"
+
 // picture draws the frames of a test pattern, by copying rows: every row of
 // bars is a window into the same endless row.
 type picture struct {
@@ -7,6 +9,7 @@ type picture struct {
 	period        int // pixels after which the bars repeat, even
 	strip         int // rows of the counter
 	planes        []plane
+	glyphs        [glyphF + 1]glyph
 	size          int
 }
 
@@ -20,7 +23,8 @@ type plane struct {
 	bars   []byte // one period and one row more
 	on     []byte // a unit of white
 	off    []byte // a unit of black
-	cells  []byte // a row of the counter, drawn anew for each frame
+	cells  []byte // a row of the counter, drawn anew for each frame, then of the number
+	blank  []byte // a row of white
 }
 
 func newPicture(t testPatternSource) *picture {
@@ -28,6 +32,7 @@ func newPicture(t testPatternSource) *picture {
 		width: t.width, height: t.height,
 		period: t.width + t.width%2,
 		strip:  max(1, t.height/16),
+		glyphs: glyphs(),
 	}
 	for _, f := range t.format.planes {
 		p.add(f)
@@ -53,6 +58,7 @@ func (p *picture) add(f planeFormat) {
 		pl.bars = append(pl.bars, f.paint(all[bar])...)
 	}
 	pl.cells = make([]byte, pl.row)
+	pl.blank = bytes.Repeat(pl.on, units)
 	p.size += pl.row * pl.rows
 	p.planes = append(p.planes, pl)
 }
@@ -83,6 +89,7 @@ func (p *picture) draw(to []byte, n int64) {
 			}
 			copy(to[pl.offset+y*pl.row:], row)
 		}
+		p.number(pl, to, uint32(n))
 	}
 }
 
