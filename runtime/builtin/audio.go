@@ -43,7 +43,8 @@ func audioMaxFrame(s setup) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return a.samples(w) * int64(w.Channels) * int64(w.Format.Bytes()), f.Close()
+	frame := min(a.samples(w), max(1, w.frames())) // of a short file there is no more
+	return frame * int64(blockBytes(w.AudioFormat)), f.Close()
 }
 
 func (a audioFileSource) open() (*os.File, wave, error) {
@@ -73,7 +74,7 @@ func (a audioFileSource) run(ctx context.Context, ports *node.Ports) error {
 		return err
 	}
 	defer f.Close()
-	samples, block := a.samples(w), int64(w.Channels)*int64(w.Format.Bytes())
+	samples, block := a.samples(w), int64(blockBytes(w.AudioFormat))
 	need := min(samples, w.frames()) * block
 	if have := maxFrame(ports); need > have {
 		return fmt.Errorf("%s: a frame needs %d bytes (%g ms at %d Hz, %d channels of %d bytes), max_frame of the output is %d: raise max_frame or lower frame_ms: %w",
@@ -111,11 +112,14 @@ func sampleTime(sample int64, rate uint32) int64 {
 }
 
 // maxFrame is what a frame of the output may have at most.
-func maxFrame(ports *node.Ports) int64 {
+func maxFrame(ports *node.Ports) int64 { return maxFrameOf(ports, channel.DefaultOutput) }
+
+// maxFrameOf is what a frame of a port may have at most.
+func maxFrameOf(ports *node.Ports, port string) int64 {
 	for _, o := range ports.Node().Outputs {
-		if o.Port == channel.DefaultOutput {
+		if o.Port == port {
 			return int64(o.MaxFrame)
 		}
 	}
-	return math.MaxInt64 // no output in this graph: nothing is bounded
+	return math.MaxInt64 // no such output in this graph: nothing is bounded
 }

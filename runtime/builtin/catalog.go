@@ -22,6 +22,9 @@ type entry struct {
 	// maxFrame is the payload bytes of the largest frame of the output; nil
 	// where the frames' size is not known beforehand.
 	maxFrame func(setup) (int64, error)
+	// inputs says what is wrong with the connections that enter the node; nil
+	// where any are right.
+	inputs func([]channel.Input) error
 }
 
 // setup is what a built-in is made from; its params are checked and complete.
@@ -49,6 +52,11 @@ func New(n channel.Node, params map[string]any, baseDir string, stdio *Stdio) (n
 	e, s, err := prepare(n.Type, params, baseDir)
 	if err != nil {
 		return nil, err
+	}
+	if e.inputs != nil {
+		if err := e.inputs(n.Inputs); err != nil {
+			return nil, fmt.Errorf("%s: %w", n.Type, err)
+		}
 	}
 	s.id, s.stdio = n.ID, stdio
 	return e.make(s)

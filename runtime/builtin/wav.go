@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
 )
@@ -30,20 +31,26 @@ const (
 // the samples then go on to the end of the file.
 const unknownSize = 0xFFFFFFFF
 
-// readWave reads the header of a WAV file of size bytes. What the header says
-// of the samples is true of the file, or is an error.
+// pipedSize is from where on a size is taken for such a one too, if the file is
+// shorter: programs that read sizes as signed numbers write less than 2 GiB.
+const pipedSize = 0x7FFF0000
+
+// readWave reads the header of a WAV or RF64 file of size bytes. What the
+// header says of the samples is true of the file, or is an error.
 func readWave(r io.ReaderAt, size int64) (wave, error) {
 	var head [12]byte
 	if err := readAt(r, head[:], 0); err != nil {
 		return wave{}, fmt.Errorf("not a WAV file: %d bytes", size)
 	}
+	kind := string(head[:4])
 	switch {
-	case string(head[:4]) == "RF64" || string(head[:4]) == "RIFX":
-		return wave{}, fmt.Errorf("a WAV file of the kind %s, which is not read: want RIFF", head[:4])
-	case string(head[:4]) != "RIFF" || string(head[8:]) != "WAVE":
-		return wave{}, fmt.Errorf("not a WAV file: begins with %q", head[:4])
+	case kind == "RIFX":
+		return wave{}, fmt.Errorf("a WAV file of the kind %s, which is not read: want RIFF or RF64", kind)
+	case kind != "RIFF" && kind != "RF64" || string(head[8:]) != "WAVE":
+		return wave{}, fmt.Errorf("not a WAV file: begins with %q", kind)
 	}
-	w := wave{}
+	w, large := wave{}, int64(-1)
+	riff := int64(binary.LittleEndian.Uint32(head[4:])) + 8
 	for at := int64(len(head)); ; {
 		var chunk [8]byte
 		if err := readAt(r, chunk[:], at); err != nil {
@@ -51,18 +58,32 @@ func readWave(r io.ReaderAt, size int64) (wave, error) {
 		}
 		length := int64(binary.LittleEndian.Uint32(chunk[4:]))
 		at += int64(len(chunk))
-		switch string(chunk[:4]) {
-		case "fmt ":
+		switch name := string(chunk[:4]); {
+		case name == "fmt ":
 			if err := w.readFormat(r, at, length); err != nil {
 				return wave{}, err
 			}
-		case "data":
+		case name == "ds64" && kind == "RF64":
+			var sizes [16]byte
+			if err := readAt(r, sizes[:], at); err != nil || length < int64(len(sizes)) {
+				return wave{}, errors.New("WAV file ends inside its sizes")
+			}
+			large = int64(min(binary.LittleEndian.Uint64(sizes[8:]), math.MaxInt64/2))
+		case name == "data":
+			switch {
+			case length == unknownSize && large >= 0:
+				length = large
+			case length == unknownSize, length >= pipedSize && at+length > size, length == 0 && (riff <= at || riff == unknownSize+8):
+				length = unknownSize
+			}
 			return w, w.setData(at, length, size)
 		}
 		at += length + length%2
 	}
 }
 
+// setData takes the place of the samples. Of a stream that says no length, what
+// does not make up a whole sample at its end is left out.
 func (w *wave) setData(at, length, size int64) error {
 	if w.Rate == 0 {
 		return errors.New("WAV file has its data before its format")
