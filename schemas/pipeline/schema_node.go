@@ -27,17 +27,21 @@ func nodeSchema(builtins []Builtin) object {
 	})
 	rules := []object{
 		when(object{{"node_type", object{{"pattern", "^(?:" + classExpr + ")$"}}}}, object{{"required", words{"docker"}}}),
-		when(object{{"on_crash", object{{"const", "retry"}}}}, object{{"properties", object{{"docker", object{
-			{"required", words{"restart"}}, {"properties", object{{"restart", object{
-				{"required", words{"policy"}}, {"properties", object{{"policy", object{{"enum", words(policies()[1:])}}}}},
-			}}}},
-		}}}}}),
+		{{"if", startedAgain()}, {"else", object{{"properties", object{{"on_crash", object{{"const", "drop"}}}}}}}},
 		when(object{{"timeout_ms", object{}}}, object{{"properties", object{{"inputs", object{{"minProperties", 1}}}}}}),
 	}
 	for _, b := range builtins {
 		rules = append(rules, when(object{{"node_type", object{{"const", b.Name}}}}, builtinSchema(b)))
 	}
 	return node.with("allOf", rules)
+}
+
+// startedAgain holds of a node whose container a restart policy covers.
+func startedAgain() object {
+	policy := object{{"policy", object{{"enum", words(policies()[1:])}}}}
+	restart := object{{"required", words{"policy"}}, {"properties", policy}}
+	docker := object{{"required", words{"restart"}}, {"properties", object{{"restart", restart}}}}
+	return object{{"required", words{"docker"}}, {"properties", object{{"docker", docker}}}}
 }
 
 // when is a rule for mappings in which each of these keys is set, and so.
