@@ -43,7 +43,7 @@ func (t lines) send(ctx context.Context, ports *node.Ports) error {
 		if err != nil {
 			return fmt.Errorf("%s:%d: %w", t.name, number, err)
 		}
-		if t.kind == channel.JSON && len(bytes.TrimSpace(line)) == 0 {
+		if t.kind == channel.JSON && blank(line) {
 			continue
 		}
 		if err := ports.Send(ctx, channel.DefaultOutput, channel.Header{Kind: t.kind}, line); err != nil {
@@ -58,11 +58,14 @@ func (t lines) check(line []byte, length, most int64) error {
 		return fmt.Errorf("the line has %d bytes, max_frame of the output is %d: raise max_frame: %w", length, most, channel.ErrTooLarge)
 	case !utf8.Valid(line):
 		return errors.New("the line is not UTF-8")
-	case t.kind == channel.JSON && len(bytes.TrimSpace(line)) > 0:
+	case t.kind == channel.JSON && !blank(line):
 		return checkJSON(line)
 	}
 	return nil
 }
+
+// blank says that a line has nothing but what JSON calls white space.
+func blank(line []byte) bool { return len(bytes.Trim(line, " \t\r")) == 0 }
 
 // checkJSON wants one value, and says where the line stops being one.
 func checkJSON(line []byte) error {
