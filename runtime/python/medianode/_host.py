@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Callable, Optional, Protocol
+
+from ._errors import ClosedError
+from ._log import Log
+from ._metrics import Metrics
 
 if TYPE_CHECKING:
     from ._frame import Frame
     from ._header import Header
-    from ._log import Log
-    from ._metrics import Metrics
     from ._node import Node
 
 
@@ -70,3 +72,26 @@ def attach(node: Node, host: Host) -> None:
     # Plain attributes, so that a node of somebody who uses these names for
     # something else still works.
     node.__dict__.update(log=host.log, metrics=host.metrics)
+
+
+class LoadHost:
+    """The host of the object that ``load`` runs on: there is no session to send in."""
+
+    session = ""
+
+    def __init__(self, stopping: Callable[[], bool], log: Optional[Log] = None) -> None:
+        self.log, self.metrics = log or Log(), Metrics()
+        self._stopping = stopping
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping()
+
+    def emit(self, frame: Frame) -> None:
+        raise ClosedError("emit: there is no session yet")
+
+    def loan(self, header: Header, size: int, port: str, inherits: bool) -> HostLoan:
+        raise ClosedError("loan: there is no session yet")
+
+    def would_block(self, port: str) -> bool:
+        raise ClosedError("would_block: there is no session yet")

@@ -9,11 +9,16 @@ import importlib
 import os
 import sys
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from . import _fork
 from ._config import Domain, Spec
 from ._errors import ChannelError, NoSpaceError
 from ._header import Header
+
+if TYPE_CHECKING:
+    from ._publisher import Publisher
+    from ._subscriber import Subscriber
 
 
 class _Later(types.ModuleType):
@@ -64,6 +69,7 @@ class Transport:
         config.global_cfg.prefix = iox2.FileName.new(domain.prefix)
         config.global_cfg.root_path = iox2.Path.new(domain.root)
         self.config = config
+        _fork.owns(self)
         try:
             self.node = (
                 iox2.NodeBuilder.new()
@@ -93,6 +99,18 @@ class Transport:
             .enable_safe_overflow(True)
         )
         return _open(builder, spec.name, create)
+
+    def publisher(self, spec: Spec) -> Publisher:
+        """Return the writer's end of a channel."""
+        from ._publisher import Publisher
+
+        return Publisher(self, spec)
+
+    def subscriber(self, spec: Spec, slot: int) -> Subscriber:
+        """Return a reader's end of a channel."""
+        from ._subscriber import Subscriber
+
+        return Subscriber(self, spec, slot)
 
     def events(self, name: str, spec: Spec, create: bool = False) -> Any:
         """Open one of a channel's event services."""
@@ -247,6 +265,7 @@ class Waiter:
             .signal_handling_mode(iox2.SignalHandlingMode.Disabled)
             .create(iox2.ServiceType.Ipc)
         )
+        _fork.owns(self)
         self._guards = [self._waitset.attach_notification(x) for x in listeners]
         self._woken = False
 

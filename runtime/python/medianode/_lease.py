@@ -13,7 +13,14 @@ import ctypes
 from collections import deque
 from typing import Any
 
+from ._errors import HeldError
+
 EMPTY = memoryview(b"")
+
+
+def too_many_held(count: int, hold: int) -> HeldError:
+    """Return the error of a node that keeps more frames than it may."""
+    return HeldError(f"{count} frames are kept, and hold of the connection is {hold}: keep frame.copy(), or raise hold")
 
 
 class Lease:

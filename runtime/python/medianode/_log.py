@@ -111,7 +111,15 @@ def write(text: str) -> None:
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):  # full, closed, or not there
+    except Exception:  # closed, not there, or whatever the node has put in its place
+        write_past(text)
+
+
+def write_past(text: str) -> None:
+    """Write whole lines where stderr went when the process began."""
+    try:
+        os.write(2, text.encode("utf-8", "backslashreplace"))
+    except OSError:
         pass
 
 

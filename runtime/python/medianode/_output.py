@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._config import Output
 from ._errors import ChannelError, ClosedError, FrameError, LoanedError
 from ._frame import Frame
 from ._header import KINDS, Header
-from ._iox import Transport
-from ._publisher import CHECK_EVERY_MS, Check, Loan, Publisher
+from ._wait import CHECK_EVERY_MS, Check
+
+if TYPE_CHECKING:
+    from ._iox import Transport
+    from ._publisher import Loan, Publisher
 
 # Completes a header at the moment at which its frame is sent.
 Complete = Callable[[Header], None]
@@ -34,7 +37,7 @@ class OutputPort:
             # The one that may wait is sent first, so that an interrupted send
             # reaches nobody.
             for spec in sorted(config.channels, key=lambda s: not s.blocks):
-                self.publishers.append(Publisher(transport, spec.of_session(session)))
+                self.publishers.append(transport.publisher(spec.of_session(session)))
         except BaseException:
             self.close()
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -10,13 +9,13 @@ from ._config import Input, NodeConfig
 from ._errors import ChannelError, FrameError
 from ._frame import Frame
 from ._header import CONTROL, DISCONTINUITY, END_OF_STREAM, FAILED, KINDS, Header
-from ._iox import Transport
+from ._log import write
 from ._output import Complete, NowhereLoan, OutputPort
-from ._publisher import Check
-from ._subscriber import Subscriber
+from ._wait import Check
 
 if TYPE_CHECKING:
     from ._host import HostLoan
+    from ._iox import Transport
 
 # How often an input without frames is asked whether its writer lives.
 LOOK_EVERY_NS = 250_000_000
@@ -24,7 +23,7 @@ LOOK_EVERY_NS = 250_000_000
 
 def log(text: str) -> None:
     """Write one line to the container's log."""
-    print(f"medianode: {text}", file=sys.stderr, flush=True)
+    write(f"medianode: {text}\n")
 
 
 class InputPort:
@@ -32,7 +31,7 @@ class InputPort:
 
     def __init__(self, transport: Transport, config: Input, session: str) -> None:
         self.config = config
-        self.subscriber = Subscriber(transport, config.channel.of_session(session), config.slot)
+        self.subscriber = transport.subscriber(config.channel.of_session(session), config.slot)
         if self.subscriber.skipped is not None:
             log(
                 f"frame {self.subscriber.skipped} of input {config.port} from {config.source}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Sequence
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
-from . import _iox, _ledger
+from . import _fork, _iox, _ledger
 from ._config import Spec
 from ._errors import ChannelError, ClosedError, LoanedError, ReleasedError, TooLargeError
 from ._header import CONTROL, END_OF_STREAM, FAILED, Header, HeaderPlace, check, new_header
@@ -32,24 +32,15 @@ from ._ledger import (
     W_STATE,
     Ledger,
 )
+from ._wait import CHECK_EVERY_MS, Check, patient
 
-# A sleep is no longer than this, so that a lost wake-up or a dead peer costs
-# no more.
-CHECK_EVERY_MS = 50
 # How often a wait looks again before it sleeps: some microseconds.
 SPINS = 16
-
-# Called at least every 50 ms while a call waits; raises to end the wait.
-Check = Callable[[], None]
 
 _view = ctypes.pythonapi.PyMemoryView_FromMemory
 _view.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
 _view.restype = ctypes.py_object
 _WRITE = 0x200
-
-
-def patient() -> None:
-    """Wait for ever."""
 
 
 class Loan:
@@ -100,6 +91,9 @@ class Loan:
         return sequence
 
 
+_fork.samples(Loan, "release", "abandon")
+
+
 class Publisher:
     """The writer of a channel. One thread at a time."""
 
@@ -124,6 +118,7 @@ class Publisher:
         self._keeps = spec.history > 0
         self._words[W_START] = self._words[W_NEXT]
         self._words[W_STATE] = ATTACHED
+        _fork.owns(self)
 
     @property
     def sequence(self) -> int:

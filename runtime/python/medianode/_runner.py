@@ -11,27 +11,22 @@ import resource
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, NoReturn, Optional
+from typing import Any, NoReturn, Optional
 
 from . import _fork, _iox, _process
 from ._config import NodeConfig, from_environment
-from ._errors import Abandoned, ChannelError, ClosedError, ConfigError
-from ._log import Log, handle_standard_logging
-from ._metrics import Metrics
+from ._errors import Abandoned, ChannelError, ConfigError
+from ._host import LoadHost
+from ._log import handle_standard_logging
 from ._node import Node
 from ._ports import log
-from ._publisher import CHECK_EVERY_MS, Check
 from ._session import Session
 from ._status import Status
 from ._subscriber import Subscriber
 from ._user import Caller, NodeFailure, construct, failure, load_class, print_failure
 from ._version import VERSION
+from ._wait import CHECK_EVERY_MS, Check
 from ._watch import ORPHAN_GRACE, TERM_GRACE, Signals, Watch
-
-if TYPE_CHECKING:
-    from ._frame import Frame
-    from ._header import Header
-    from ._host import HostLoan
 
 # How long after SIGTERM the inputs of a node may still come to their end. Then
 # what it has given is drained, for as long as the watch allows.
@@ -47,29 +42,6 @@ IDLE_SPINS = 16
 SPINS_OF = {"block": 0, "adaptive": IDLE_SPINS, "spin": float("inf")}
 # How often node.stopping really asks.
 ASK_EVERY = 0.01
-
-
-class _Prototype:
-    """The host of the object that ``load`` runs on: there is no session to send in."""
-
-    session = ""
-
-    def __init__(self, stopping: Callable[[], bool]) -> None:
-        self.log, self.metrics = Log(), Metrics()
-        self._stopping = stopping
-
-    @property
-    def stopping(self) -> bool:
-        return self._stopping()
-
-    def emit(self, frame: Frame) -> None:
-        raise ClosedError("emit: there is no session yet")
-
-    def loan(self, header: Header, size: int, port: str, inherits: bool) -> HostLoan:
-        raise ClosedError("loan: there is no session yet")
-
-    def would_block(self, port: str) -> bool:
-        raise ClosedError("would_block: there is no session yet")
 
 
 class Runner:
@@ -133,7 +105,7 @@ class Runner:
 
     def _load(self) -> None:
         cls = load_class(self._config.type)
-        host = _Prototype(self._stopping)
+        host = LoadHost(self._stopping)
         self._prototype = construct(cls, self._config.id, self._params, bool(self._config.inputs), host)
         try:
             self._caller.value(self._prototype.load())

@@ -12,15 +12,15 @@ from ._errors import Abandoned, ClosedError, FrameError
 from ._frame import Frame
 from ._header import Header
 from ._host import attach
-from ._iox import Transport
 from ._metrics import Metrics
 from ._node import Node
 from ._ports import Ports, log
-from ._publisher import Check
 from ._user import Caller, NodeFailure, failure
+from ._wait import Check
 
 if TYPE_CHECKING:
     from ._host import HostLoan
+    from ._iox import Transport
 
 # What open may emit before the session begins.
 MAX_EARLY = 64
@@ -198,6 +198,8 @@ class Session:
         except Exception as err:
             raise failure("process", err) from err
         if got:
+            if not self._started:  # a producer has begun, so all have; the command is on its way
+                self.start()
             if self._batches:
                 self._process_batch(got)
             else:

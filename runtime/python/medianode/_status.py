@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Optional
 from ._config import Spec
 from ._header import CONTROL, new_header
 from ._iox import Transport
-from ._publisher import Check, Publisher
+from ._publisher import Publisher
 from ._user import shorten
+from ._wait import Check
 
 if TYPE_CHECKING:
     from ._session import Session

@@ -7,12 +7,12 @@ import time
 from collections import deque
 from typing import Any, NamedTuple, Optional, Union
 
-from . import _iox, _ledger
+from . import _fork, _iox, _ledger
 from ._config import Spec
-from ._errors import ChannelError, ClosedError, CorruptError, HeldError
+from ._errors import ChannelError, ClosedError, CorruptError
 from ._header import CONTROL, END_OF_STREAM, FAILED, Header, check, new_header
 from ._iox import Transport
-from ._lease import Lease, block_type
+from ._lease import Lease, block_type, too_many_held
 from ._ledger import (
     ATTACHED,
     DETACHED,
@@ -39,7 +39,8 @@ from ._ledger import (
     W_STATE,
     Ledger,
 )
-from ._publisher import CHECK_EVERY_MS, SPINS, Check, patient
+from ._publisher import SPINS
+from ._wait import CHECK_EVERY_MS, Check, patient
 
 # What crashes a node so often would crash it for ever.
 MAX_TRIES = 3
@@ -52,6 +53,9 @@ class Received(NamedTuple):
     address: int
     length: int
     lease: Lease
+
+
+_fork.samples(Lease)
 
 
 class Subscriber:
@@ -83,6 +87,7 @@ class Subscriber:
         self._held: deque[None] = deque()
         self._limit = _iox.duration(CHECK_EVERY_MS)
         self._closed = False
+        _fork.owns(self)
         self._in_hand = False  # what was taken is not done with
         self._back = False  # this reader was there before, and died
         self._over = False  # the end of the stream was told
@@ -179,10 +184,7 @@ class Subscriber:
             return False
         gc.collect()  # what is kept by a cycle of references only is not kept by the node
         if len(self._held) >= self.reader.hold:
-            raise HeldError(
-                f"{len(self._held)} frames are kept, and hold of the connection is {self.reader.hold}:"
-                " keep frame.copy(), or raise hold"
-            )
+            raise too_many_held(len(self._held), self.reader.hold)
         return True
 
     def _admit(self, sample: Any) -> Union[Received, CorruptError, None]:

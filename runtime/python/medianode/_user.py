@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from ._errors import FrameError
 from ._frame import Frame
 from ._host import attach
+from ._log import write, write_past
 from ._node import Node
 
 # asyncio and traceback are imported where they are used: a node that needs
@@ -62,10 +63,17 @@ def failure(phase: str, err: BaseException, frame: Optional[Frame] = None) -> No
     if isinstance(err, FrameError):
         message = str(err)
     elif isinstance(err, SystemExit):
-        message = f"the node called sys.exit({err.code!r})"
+        message = f"the node called sys.exit({_safe(repr, err.code)})"
     else:
-        message = f"{type(err).__name__}: {err}".rstrip(": ")
+        message = f"{type(err).__name__}: {_safe(str, err)}".rstrip(": ")
     return NodeFailure(phase, message + _hint(err, trace), trace, port, sequence)
+
+
+def _safe(how: Callable[[Any], str], value: Any) -> str:
+    try:
+        return how(value)
+    except Exception as err:
+        return f"<{type(value).__name__}, of which {how.__name__} raises {type(err).__name__}>"
 
 
 def _hint(err: BaseException, trace: str) -> str:
@@ -326,4 +334,5 @@ async def _stoppable(awaitable: Any, stopped: Callable[[], bool]) -> Any:
 def print_failure(problem: NodeFailure) -> None:
     """Write a failure to the log."""
     text = problem.trace or f"{problem.message}\n"
-    print(text, end="", file=sys.stderr, flush=True)
+    # The log must have it, also if the node reads its stderr itself.
+    (write if sys.stderr is sys.__stderr__ else write_past)(text)

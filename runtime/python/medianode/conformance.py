@@ -22,8 +22,9 @@ from . import _ledger as ledger
 from ._config import Domain, Spec
 from ._header import AUDIO, CONTROL, END_OF_STREAM, FOURCC, KINDS, TENSOR, VIDEO, Header
 from ._iox import Transport
-from ._publisher import Check, Loan, Publisher
+from ._publisher import Loan, Publisher
 from ._subscriber import Received, Subscriber
+from ._wait import Check
 
 Json = dict[str, Any]
 
