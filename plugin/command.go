@@ -17,7 +17,8 @@ A pipeline file says which nodes there are, what each needs (Python version,
 packages, memory) and how frames flow between them. Each node gets an image of
 its own; frames go from container to container through shared memory.`
 
-const example = `  docker medianode validate          # every mistake in pipeline.yaml
+const example = `  docker medianode new captions      # a small pipeline to start from
+  docker medianode validate          # every mistake in pipeline.yaml
   docker medianode plan              # what up would build, start and reserve
   docker medianode up                # run it until its sources end
   docker medianode ps -p captions    # what runs`
@@ -57,11 +58,11 @@ func Command(cli command.Cli, version string) *cobra.Command {
 	flags.StringVarP(&e.project, "project-name", "p", "", "Project name (default: the pipeline's metadata.name)")
 	completeFiles(root)
 	addGroup(root, "Pipeline Commands:",
-		e.allowMount(validateCommand(e)), e.allowMount(planCommand(e)), graphCommand(e), e.allowMount(generateCommand(e)), e.allowMount(buildCommand(e)))
+		newCommand(e), e.allowMount(validateCommand(e)), e.allowMount(planCommand(e)), graphCommand(e), e.allowMount(generateCommand(e)), e.allowMount(buildCommand(e)))
 	addGroup(root, "Life Cycle Commands:",
 		e.allowMount(upCommand(e)), downCommand(e), psCommand(e), logsCommand(e))
 	addGroup(root, "Tools:",
-		nodesCommand(e), doctorCommand(e), versionCommand(e))
+		nodesCommand(e), schemaCommand(e), sdkCommand(e), doctorCommand(e), versionCommand(e))
 	return root
 }
 

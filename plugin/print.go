@@ -75,7 +75,7 @@ func (e *env) explainNode(s *source, err error) error {
 		fmt.Fprintf(&b, "%s", failed)
 		details(&b, "", failed.Log)
 	} else {
-		return err
+		return e.explainGPU(s, err)
 	}
 	n := s.spec.Node(node)
 	if n == nil {
