@@ -292,7 +292,7 @@ class Caller:
             return []
         import asyncio
 
-        return [frame for task in asyncio.all_tasks(loop) for frame in task.get_stack()]
+        return [frame for task in asyncio.all_tasks(loop) for frame in _awaits(task.get_coro())]
 
     def close(self) -> None:
         """Cancel what still runs and end the loop."""
@@ -308,6 +308,19 @@ class Caller:
 
 class _Stopped(Exception):
     """An awaited value is not wanted any more."""
+
+
+def _awaits(coroutine: Any) -> Iterator[Any]:
+    """Give the stack frames of a coroutine that waits, and of what it waits for, as far as they are known."""
+    while coroutine is not None:
+        for kind, waits in (("cr", "cr_await"), ("ag", "ag_await"), ("gi", "gi_yieldfrom")):
+            frame = getattr(coroutine, kind + "_frame", None)
+            if frame is not None:
+                yield frame
+                coroutine = getattr(coroutine, waits)
+                break
+        else:
+            return
 
 
 async def _plain(awaitable: Any) -> Any:

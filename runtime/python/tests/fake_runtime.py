@@ -108,7 +108,7 @@ class NodeProcess:
     def __init__(
         self, runtime: FakeRuntime, node_type: str, source: Path, *, inputs: list[dict[str, Any]] = [],  # noqa: B006
         outputs: list[dict[str, Any]] = [], params: Any = None, streaming: bool = True, node_id: str = "n",  # noqa: B006
-        env: Optional[dict[str, str]] = None,
+        env: Optional[dict[str, str]] = None, timeout_ms: int = 0,
     ) -> None:  # fmt: skip
         self.runtime = runtime
         control = Spec(f"~{node_id}_{runtime.mark}_control", 64 << 10, "block", (Reader(node_id, "control", 16, 1),), 1)
@@ -120,7 +120,7 @@ class NodeProcess:
         node = {
             "version": 1, "project": "test", "domain": vars(runtime.domain), "id": node_id, "type": node_type,
             "is_streaming": streaming, "inputs": inputs or None, "outputs": outputs or None,
-            "control": control.to_json(), "status": status.to_json(),
+            "control": control.to_json(), "status": status.to_json(), "timeout_ms": timeout_ms,
         }  # fmt: skip
         environment = {"MEDIANODE_NODE": json.dumps(node), "MEDIANODE_PARAMS": json.dumps(params or {})}
         source_path = f"{source}:{PACKAGE}"
@@ -172,11 +172,11 @@ def until(seconds: float, node: Optional[NodeProcess] = None) -> Any:
 
 
 def entering(
-    spec: Spec, port: str = "input", kind: str = "", feedback: bool = False, source: str = "src"
+    spec: Spec, port: str = "input", kind: str = "", feedback: bool = False, source: str = "src", wait: str = ""
 ) -> dict[str, Any]:
     return {
         "port": port, "kind": kind, "source": source, "source_port": "output", "feedback": feedback, "slot": 0,
-        "channel": spec.to_json(),
+        "wait": wait, "channel": spec.to_json(),
     }  # fmt: skip
 
 

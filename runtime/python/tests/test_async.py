@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from fake_runtime import FakeRuntime, NodeProcess, entering, leaving, payload, until
+from nodes import NODES, Pipe, collect, send_text, write
+
+
+@pytest.mark.parametrize(
+    ("name", "want"),
+    [
+        ("Coroutine", [b"a", b"2", b"b", b"2"]),
+        ("AsyncGenerator", [b"a", b"2", b"b", b"2", b"end"]),
+    ],
+)
+def test_async(runtime: FakeRuntime, tmp_path: Path, name: str, want: list[bytes]) -> None:
+    pipe = Pipe(runtime, write(tmp_path, NODES), "user:" + name)
+    assert pipe.run("a", "b")[0] == want
+    pipe.done()
+
+
+def test_tasks_go_on_while_the_node_waits(runtime: FakeRuntime, tmp_path: Path) -> None:
+    pipe = Pipe(runtime, write(tmp_path, NODES), "user:Background")
+    pipe.node.start()
+    time.sleep(0.3)
+    pipe.writer.end()
+    assert collect(pipe.reader, pipe.node)[0] == [b"true"]
+    pipe.done()
+
+
+BATCH_OF_TASKS = """
+import asyncio
+class N(Node):
+    async def open(self, session):
+        self.queue = asyncio.Queue()
+        self.task = asyncio.ensure_future(self.work())
+        self.other = asyncio.ensure_future(self.sleep())
+    async def sleep(self):
+        try: await asyncio.sleep(3600)
+        finally: print("cancelled", self.session)
+    async def work(self):
+        while True:
+            text = await self.queue.get()
+            await asyncio.sleep(0.01)
+            self.emit(Frame.from_text(text.upper()))
+            self.queue.task_done()
+    def process(self, frame): self.queue.put_nowait(frame.text)
+    async def close(self): await self.queue.join()
+"""
+
+
+def test_a_task_emits(runtime: FakeRuntime, tmp_path: Path) -> None:
+    pipe = Pipe(runtime, write(tmp_path, BATCH_OF_TASKS))
+    pipe.node.start()
+    send_text(pipe.writer, "a")
+    got = pipe.next()  # while the node waits for its next frame
+    assert payload(got) == b"A"
+    del got
+    send_text(pipe.writer, "b")
+    pipe.writer.end()
+    assert collect(pipe.reader, pipe.node)[0] == [b"B"]
+    pipe.done()
+    assert pipe.out == "cancelled main\n"
+
+
+def test_tasks_go_on_in_a_busy_or_spinning_node(runtime: FakeRuntime, tmp_path: Path) -> None:
+    code = """
+import asyncio
+class N(Node):
+    async def open(self, session):
+        self.ticks = 0
+        self.task = asyncio.ensure_future(self.tick())
+    async def tick(self):
+        while True:
+            await asyncio.sleep(0)
+            self.ticks += 1
+    def process(self, frame): pass
+    def close(self): return Frame.from_json(self.ticks > 3)
+"""
+    pipe = Pipe(runtime, write(tmp_path, code), wait="spin")
+    pipe.node.start()
+    time.sleep(0.3)
+    pipe.writer.end()
+    assert collect(pipe.reader, pipe.node)[0] == [b"true"]
+    pipe.done()
+
+
+def test_tasks_end_with_their_session(runtime: FakeRuntime, tmp_path: Path) -> None:
+    into, out = runtime.spec("in"), runtime.spec("out")
+    marked = [type(s)("{session}" + s.name, s.max_frame, s.policy, s.readers, 1) for s in (into, out)]
+    real = {s: [runtime.create(m.of_session(s)) for m in marked] for s in ("one", "two")}
+    node = NodeProcess(
+        runtime, "user:N", write(tmp_path, BATCH_OF_TASKS), inputs=[entering(marked[0])], outputs=[leaving(marked[1])]
+    )
+    node.expect("hello")
+    node.expect("loaded")
+    ends = {s: (runtime.publisher(i), runtime.subscriber(o)) for s, (i, o) in real.items()}
+    for session in real:
+        node.tell("open", session)
+        node.expect("ready")
+        node.tell("start", session)
+    ends["one"][0].end()
+    collect(ends["one"][1], node)
+    assert node.expect("closed")["session"] == "one"
+    send_text(ends["two"][0], "b")
+    got = ends["two"][1].receive(until(5, node))
+    assert payload(got) == b"B"
+    del got
+    ends["two"][0].end()
+    collect(ends["two"][1], node)
+    node.expect("closed")
+    node.tell("exit")
+    node.expect("bye")
+    code, out_, err = node.wait()
+    assert (code, out_) == (0, "cancelled one\ncancelled two\n"), err
+
+
+def test_an_error_of_a_task_is_logged(runtime: FakeRuntime, tmp_path: Path) -> None:
+    code = """
+import asyncio, gc
+class N(Node):
+    async def open(self, session): asyncio.ensure_future(self.work())
+    async def work(self): raise RuntimeError("in a task")
+    async def process(self, frame): await asyncio.sleep(0.01); gc.collect()
+"""
+    pipe = Pipe(runtime, write(tmp_path, code))
+    pipe.run("x")
+    pipe.done()
+    assert 'level=error msg="Task exception was never retrieved' in pipe.err
+    assert "  RuntimeError: in a task" in pipe.err
