@@ -191,7 +191,7 @@ func readPicture(r *bufio.Reader, to []byte) (int, error) {
 		return len(line), errors.New("the file ends in its header")
 	}
 	for _, field := range strings.Fields(rest) {
-		if field[0] == 'I' && !strings.ContainsAny(field[1:min(2, len(field))], "123") { // shown once, twice or three times
+		if field[0] == 'I' && !strings.ContainsAny(field[1:min(2, len(field))], "p123") { // progressive, or shown once, twice, three times
 			return len(line), fmt.Errorf("%s: interlaced pictures are not read", cut(field))
 		}
 	}
