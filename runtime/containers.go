@@ -54,7 +54,7 @@ func (s *Session) lookAround() error {
 		if m := s.byService[c.Service]; m != nil && !c.Started.IsZero() {
 			s.post(func() { s.onStart(m, c.ID, c.Started) })
 			if !c.isUp() {
-				s.group.Go(func() { s.await(m, Event{Container: c.ID, ExitCode: c.ExitCode}) })
+				s.post(func() { s.awaitNow(m, Event{Container: c.ID, ExitCode: c.ExitCode}) })
 			}
 		}
 	}
@@ -124,39 +124,54 @@ func (s *Session) onEvent(e Event) {
 	case "start":
 		s.post(func() { s.onStart(m, e.Container, e.Time) })
 	case "die":
-		s.group.Go(func() { s.await(m, e) })
+		s.post(func() { s.awaitNow(m, e) })
 	}
+}
+
+// awaitNow is await of the present process; called in loop.
+func (s *Session) awaitNow(m *member, e Event) {
+	p := m.process
+	s.group.Go(func() { s.await(m, p, e) })
 }
 
 // await finds out how a container ended that is ending: its event says so, or
 // its process has let its status channel go. The engine may need a moment to
-// know; without an event, the process may need as long as it likes.
-func (s *Session) await(m *member, e Event) {
-	m.awaiting.Do(func() {
-		var c Container
-		var err error
-		for end := time.Now().Add(killGrace); ; {
-			c, err = s.inspect(m, e.Container)
-			if (err == nil && !c.isUp()) || s.life.Err() != nil {
-				break
-			}
-			if (err != nil || e.Container != "") && time.Now().After(end) {
-				break
-			}
-			pause(s.life, lookEvery)
+// know; without an event, the process may need as long as it likes. Whoever
+// finds it out first tells.
+func (s *Session) await(m *member, p *process, e Event) {
+	var c Container
+	var err error
+	for end := time.Now().Add(killGrace); ; {
+		select {
+		case <-p.ended:
+			return
+		default:
 		}
-		if err != nil || c.isUp() {
-			// The engine cannot tell; the event may.
-			c = Container{ID: e.Container, Service: m.Service, State: "exited", ExitCode: e.ExitCode}
-			if e.Container == "" {
-				c.ExitCode = -1
-			}
+		c, err = s.inspect(m, e.Container)
+		if (err == nil && !c.isUp()) || s.life.Err() != nil {
+			break
 		}
-		s.post(func() {
-			m.dead = &c
-			close(m.ended)
+		if err == nil && !e.Time.IsZero() && c.Started.After(e.Time) {
+			return // the event is of the process before
+		}
+		if (err != nil || e.Container != "") && time.Now().After(end) {
+			break
+		}
+		pause(s.life, lookEvery)
+	}
+	if err != nil || c.isUp() {
+		// The engine cannot tell; the event may.
+		c = Container{ID: e.Container, Service: m.Service, State: "exited", ExitCode: e.ExitCode}
+		if e.Container == "" {
+			c.ExitCode = -1
+		}
+	}
+	s.post(func() {
+		if p.dead == nil {
+			p.dead = &c
+			close(p.ended)
 			s.settle(m)
-		})
+		}
 	})
 }
 
@@ -189,12 +204,35 @@ func (s *Session) sendSignal(m *member, name string) {
 	})
 }
 
-// follow reads the log of a container from its first line to its last.
-func (s *Session) follow(m *member, id string) {
-	defer close(m.logged)
-	out := &liner{node: m.ID, stream: "stdout", each: m.log.line}
-	bad := &liner{node: m.ID, stream: "stderr", each: m.log.line}
-	err := s.c.Engine.Logs(s.life, id, LogOptions{Follow: true, Tail: "all"}, out, bad)
+// follow reads the log of a container's process from its first line to its
+// last; before is the process before it, if any, whose lines are known.
+func (s *Session) follow(m *member, id string, p, before *process) {
+	defer close(p.logged)
+	options := LogOptions{Follow: true, Tail: "all"}
+	if before != nil {
+		select {
+		case <-before.logged:
+			p.last = before.last
+		case <-time.After(logGrace):
+			p.last = time.Now()
+		case <-s.life.Done():
+			return
+		}
+		options.Since = p.last.Format(time.RFC3339Nano)
+	}
+	since := p.last
+	line := func(l LogLine) {
+		if !l.Time.After(since) {
+			return
+		}
+		if l.Time.After(p.last) {
+			p.last = l.Time
+		}
+		m.log.line(l)
+	}
+	out := &liner{node: m.ID, stream: "stdout", each: line}
+	bad := &liner{node: m.ID, stream: "stderr", each: line}
+	err := s.c.Engine.Logs(s.life, id, options, out, bad)
 	out.flush()
 	bad.flush()
 	if err != nil && s.life.Err() == nil {

@@ -187,6 +187,11 @@ func engineTime(text string) time.Time {
 	return t
 }
 
+func (d *docker) Start(ctx context.Context, id string) error {
+	_, err := d.cli.Client().ContainerStart(ctx, id, client.ContainerStartOptions{})
+	return err
+}
+
 // Kill is no error for a container that does not run.
 func (d *docker) Kill(ctx context.Context, id, signal string) error {
 	_, err := d.cli.Client().ContainerKill(ctx, id, client.ContainerKillOptions{Signal: signal})

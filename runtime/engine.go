@@ -20,6 +20,8 @@ type Engine interface {
 	// Containers are those of a project, running or not.
 	Containers(ctx context.Context, project string) ([]Container, error)
 	Inspect(ctx context.Context, container string) (Container, error)
+	// Start starts a container again that has ended.
+	Start(ctx context.Context, container string) error
 	Kill(ctx context.Context, container, signal string) error
 	// Logs writes what a container wrote, lines with an RFC 3339 time in front;
 	// with Follow it returns when the container has ended.

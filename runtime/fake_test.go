@@ -32,6 +32,7 @@ type fakeEngine struct {
 	info       Info
 	sees       bool
 	blind      bool          // no events
+	startFails int           // so many restarts fail
 	lag        time.Duration // between the start of the containers and the end of Up
 }
 
@@ -46,6 +47,7 @@ type script struct {
 	exit   int           // code of die
 	oom    bool          // with die
 	deaf   bool          // ignores TERM, and exit
+	back   bool          // knows that it is started again
 	wait   chan struct{} // before the phase die
 	slow   time.Duration // from the last word to the end of the process
 	memory int64
@@ -95,13 +97,33 @@ func (f *fakeEngine) Up(ctx context.Context, p *types.Project) error {
 		if err := f.call(ctx, "up"); err != nil {
 			return err
 		}
-		f.start(service, s)
+		f.launch(service, s)
 	}
 	time.Sleep(f.lag)
 	return f.call(ctx, "up")
 }
 
-func (f *fakeEngine) start(service string, s *script) {
+// Start runs the script again.
+func (f *fakeEngine) Start(ctx context.Context, id string) error {
+	if err := f.call(ctx, "start"); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	c := f.containers[id]
+	fails := f.startFails > 0
+	f.startFails--
+	f.mu.Unlock()
+	if fails {
+		return errInjected
+	}
+	if c == nil || c.isUp() {
+		return errors.New("no such container, or it runs")
+	}
+	f.launch(c.Service, c.script)
+	return nil
+}
+
+func (f *fakeEngine) launch(service string, s *script) {
 	c := &fakeContainer{
 		Container: Container{ID: "id-" + service, Service: service, State: "running", Started: time.Now(), Memory: s.memory},
 		script:    s, engine: f, term: make(chan struct{}), done: make(chan struct{}),
@@ -286,5 +308,9 @@ func (c *fakeContainer) process() int {
 	}
 	defer control.Close()
 	p := &fakeProcess{fakeContainer: c, status: status, control: control, stop: make(chan struct{})}
-	return p.run()
+	code := p.run()
+	if ports := p.ports.Load(); ports != nil {
+		_ = ports.Abandon() // unless it has ended well
+	}
+	return code
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -28,13 +27,8 @@ type member struct {
 	commands  chan channel.Command
 	container string    // id
 	deadline  time.Time // for being ready
-	failure   *channel.Status
-	bye       *channel.Status
-	dead      *Container    // as it was when it had ended
-	drained   bool          // every status of a dead container has been read
-	ended     chan struct{} // closed when dead is set
-	logged    chan struct{} // closed when the log has been read to its end
-	awaiting  sync.Once
+	*process            // the container's present or last one
+	revival
 
 	// A built-in node.
 	ports *node.Ports
@@ -48,6 +42,21 @@ type member struct {
 	metrics []channel.Metric // as the node last told them
 }
 
+// process is one process of a container, from its start to its end.
+type process struct {
+	failure *channel.Status
+	bye     *channel.Status
+	dead    *Container    // as it was when it had ended
+	drained bool          // every status of a dead container has been read
+	ended   chan struct{} // closed when dead is set
+	logged  chan struct{} // closed when the log has been read to its end
+	last    time.Time     // of the last line of the log, once that is read
+}
+
+func newProcess() *process {
+	return &process{ended: make(chan struct{}), logged: make(chan struct{})}
+}
+
 func newMember(n Node, out *sink) *member {
 	if n.Service == "" {
 		n.Service = n.ID
@@ -58,7 +67,7 @@ func newMember(n Node, out *sink) *member {
 	return &member{
 		Node: n, state: StateCreated, log: &logbook{node: n.ID, sink: out},
 		commands: make(chan channel.Command, 8), // more than there are commands
-		ended:    make(chan struct{}), logged: make(chan struct{}),
+		process:  newProcess(),
 	}
 }
 
@@ -140,9 +149,9 @@ func sendCommand(ctx context.Context, p *channel.Publisher, c channel.Command) e
 // receiveStatus reads what the node says until its container has ended and all
 // is read. A writer that was there and is gone is noticed here, without the
 // engine.
-func (s *Session) receiveStatus(m *member) {
+func (s *Session) receiveStatus(m *member, p *process) {
 	defer s.post(func() {
-		m.drained = true
+		p.drained = true
 		s.settle(m)
 	})
 	seen, lost := false, false
@@ -164,13 +173,13 @@ func (s *Session) receiveStatus(m *member) {
 			return
 		}
 		select {
-		case <-m.ended: // and nothing was there after that
+		case <-p.ended: // and nothing was there after that
 			return
 		default:
 		}
 		if seen = seen || alive; seen && !alive && !lost {
 			lost = true
-			s.group.Go(func() { s.await(m, Event{}) })
+			s.group.Go(func() { s.await(m, p, Event{}) })
 		}
 	}
 }

@@ -46,6 +46,11 @@ func (s *Session) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	for _, m := range s.members {
+		if m.Restart.comesBack() {
+			s.expect(m, true)
+		}
+	}
 	s.later("processes of the session", closeTimeout, s.quiet)
 	if err := s.openPorts(); err != nil {
 		return err
@@ -166,7 +171,7 @@ func (s *Session) openPorts() error {
 			s.later("status of "+m.ID, closeTimeout, func(context.Context) error { return status.Close() })
 			m.control, m.status = control, status
 			s.group.Go(func() { s.sendCommands(m) })
-			s.group.Go(func() { s.receiveStatus(m) })
+			s.group.Go(func() { s.receiveStatus(m, m.process) })
 		case !m.Container:
 			ports, err := node.Open(s.transport, m.Node.Node, s.c.Session)
 			if err != nil {

@@ -16,7 +16,7 @@ type fakeProcess struct {
 	*fakeContainer
 	status  *channel.Publisher
 	control *channel.Subscriber
-	ports   *node.Ports
+	ports   atomic.Pointer[node.Ports]
 	stop    chan struct{}
 	once    sync.Once
 	raised  atomic.Bool
@@ -106,10 +106,12 @@ func (p *fakeProcess) obey(result chan<- int, exit chan<- struct{}) {
 		_ = sample.Release()
 		switch c.Command {
 		case channel.CommandOpen:
-			if p.ports, err = node.Open(p.engine.transport, p.script.node, c.Session); err != nil {
+			ports, err := node.Open(p.engine.transport, p.script.node, c.Session)
+			if err != nil {
 				result <- 3
 				return
 			}
+			p.ports.Store(ports)
 			if code, ends := p.at("open"); ends {
 				result <- code
 				return
@@ -139,23 +141,29 @@ func (p *fakeProcess) work(session string, result chan<- int) {
 			}
 		}()
 	}
+	ports := p.ports.Load()
 	if code, ends := p.at("process"); ends {
-		gone, cancel := context.WithCancel(context.Background())
-		cancel()
-		_ = p.ports.Close(gone, true)
+		_ = ports.Abandon()
 		result <- code
 		return
 	}
-	p.ports.Begin()
-	err := p.script.body(ctx, p.ports)
+	ports.Begin()
+	err := p.script.body(ctx, ports)
 	if p.script.raise == "process" {
 		err = errors.New("no")
 	}
-	if err != nil && ctx.Err() == nil {
-		_ = p.ports.Close(p.ctx, true)
+	switch {
+	case p.ctx.Err() != nil: // killed
+		return
+	case err != nil && ctx.Err() == nil && p.script.back:
+		_ = ports.Abandon()
+		result <- p.raise("process")
+		return
+	case err != nil && ctx.Err() == nil:
+		_ = ports.Close(p.ctx, true)
 		result <- p.raise("process")
 		return
 	}
-	_ = p.ports.Close(p.ctx, false)
-	p.say(channel.Status{Event: channel.EventClosed, Session: session, Unread: p.ports.Unread()})
+	_ = ports.Close(p.ctx, false)
+	p.say(channel.Status{Event: channel.EventClosed, Session: session, Unread: ports.Unread()})
 }

@@ -158,7 +158,7 @@ func TestLeftoversOfADeadRun(t *testing.T) {
 	if err := errors.Join(p.makeParent(), p.make()); err != nil {
 		t.Fatal(err)
 	}
-	r.engine.start("mid", &script{die: "start"})
+	r.engine.launch("mid", &script{die: "start"})
 	s := r.start()
 	if err := s.Wait(t.Context()); err != nil {
 		t.Error(err)

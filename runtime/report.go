@@ -36,6 +36,7 @@ type NodeReport struct {
 	ExitCode   *int              `json:"exit_code,omitempty"`
 	OOM        bool              `json:"oom,omitempty"`
 	Forced     bool              `json:"forced,omitempty"` // had to be killed
+	Restarts   int               `json:"restarts,omitempty"`
 	CPUS       float64           `json:"cpu_s,omitempty"`
 	MemoryPeak uint64            `json:"memory_peak,omitempty"` // bytes
 	Unread     map[string]uint64 `json:"unread,omitempty"`      // frames sent to ports that nothing reads
@@ -45,15 +46,18 @@ type NodeReport struct {
 
 // ConnectionReport is the account of one connection.
 type ConnectionReport struct {
-	From     string  `json:"from"` // node.port
-	To       string  `json:"to"`
-	Frames   uint64  `json:"frames"` // received
-	Bytes    uint64  `json:"bytes"`
-	Dropped  uint64  `json:"dropped"`
-	Rate     float64 `json:"rate"` // frames a second while the session ran
-	P50      uint64  `json:"latency_p50_ns"`
-	P99      uint64  `json:"latency_p99_ns"`
-	BlockedS float64 `json:"blocked_s"` // that the producer waited for room
+	From    string `json:"from"` // node.port
+	To      string `json:"to"`
+	Frames  uint64 `json:"frames"` // received
+	Bytes   uint64 `json:"bytes"`
+	Dropped uint64 `json:"dropped"`
+	// Unfinished are received frames that a process had in its hands when it
+	// died, and that did not come again.
+	Unfinished uint64  `json:"unfinished,omitempty"`
+	Rate       float64 `json:"rate"` // frames a second while the session ran
+	P50        uint64  `json:"latency_p50_ns"`
+	P99        uint64  `json:"latency_p99_ns"`
+	BlockedS   float64 `json:"blocked_s"` // that the producer waited for room
 }
 
 // connections is the account of every connection that enters n.
@@ -64,7 +68,7 @@ func connections(n channel.Node, ledger func(channel.Spec) *channel.Ledger, run 
 		if l := ledger(in.Channel); l != nil && in.Slot < l.Slots() {
 			s := l.Slot(in.Slot)
 			r.Frames, r.Bytes = s.Received().Load(), s.Bytes().Load()
-			r.Dropped = s.Dropped().Load()
+			r.Dropped, r.Unfinished = s.Dropped().Load(), s.Unfinished().Load()
 			r.P50, r.P99 = s.Latency(0.5), s.Latency(0.99)
 			r.BlockedS = time.Duration(l.Blocked().Load()).Seconds()
 			if run > 0 {
@@ -139,6 +143,7 @@ func (r Report) notes() []string {
 		}
 	}
 	slices.Sort(unread)
+	unread = append(unread, r.restarts()...)
 	if all := append(files, unread...); len(all) > 0 {
 		lines = append(append(lines, ""), all...)
 	}
@@ -150,6 +155,22 @@ func (r Report) notes() []string {
 		lines = append(lines, "error: "+r.Error.Error())
 	case r.Message != "":
 		lines = append(lines, "error: "+r.Message)
+	}
+	return lines
+}
+
+// restarts are the lines about nodes that were started again.
+func (r Report) restarts() []string {
+	var lines []string
+	for _, n := range r.Nodes {
+		if n.Restarts > 0 {
+			lines = append(lines, fmt.Sprintf("%s: restarted %d times", n.Node, n.Restarts))
+		}
+	}
+	for _, c := range r.Connections {
+		if c.Unfinished > 0 {
+			lines = append(lines, fmt.Sprintf("%s → %s: %d received frames were in process when the node died", c.From, c.To, c.Unfinished))
+		}
 	}
 	return lines
 }

@@ -63,21 +63,22 @@ type Node struct {
 // again. The zero value is never.
 type Restart struct {
 	Policy      string        // no, on-failure, always; empty is no
-	MaxAttempts int           // restarts in Window, after which the session fails; 0: no limit
-	Window      time.Duration // 0: the whole run
+	MaxAttempts int           // restarts in Window, after which the session fails; 0: 5
+	Window      time.Duration // 0: the whole run, or, without MaxAttempts, a minute
 }
 
 // The states of a node, in order.
 const (
-	StateCreated  = "created"
-	StateStarting = "starting" // the container runs
-	StateLoading  = "loading"  // its process runs: import and load
-	StateOpening  = "opening"  // loaded; open of the session
-	StateReady    = "ready"    // waits for the other nodes
-	StateRunning  = "running"
-	StateClosed   = "closed" // its last frame is sent
-	StateExited   = "exited"
-	StateFailed   = "failed"
+	StateCreated    = "created"
+	StateRestarting = "restarting" // its process has ended and will be started again
+	StateStarting   = "starting"   // the container runs
+	StateLoading    = "loading"    // its process runs: import and load
+	StateOpening    = "opening"    // loaded; open of the session
+	StateReady      = "ready"      // waits for the other nodes
+	StateRunning    = "running"
+	StateClosed     = "closed" // its last frame is sent
+	StateExited     = "exited"
+	StateFailed     = "failed"
 )
 
 // LogLine is one line that a container wrote.
@@ -110,6 +111,7 @@ type NodeError struct {
 	Port      string   `json:"port,omitempty"`     // of the frame in process
 	Sequence  *uint64  `json:"sequence,omitempty"` // of that frame
 	Log       []string `json:"log,omitempty"`      // the last lines of the container
+	Restarts  int      `json:"restarts,omitempty"` // before this failure
 	Err       error    `json:"-"`                  // of a built-in node
 }
 
@@ -122,6 +124,12 @@ func (e *NodeError) Error() string {
 	text += e.Message
 	if e.Sequence != nil {
 		text += fmt.Sprintf(" (frame %d of %s)", *e.Sequence, e.Port)
+	}
+	switch {
+	case e.Restarts == 1:
+		text += ", after 1 restart"
+	case e.Restarts > 1:
+		text += fmt.Sprintf(", after %d restarts", e.Restarts)
 	}
 	return text
 }

@@ -14,6 +14,7 @@ func (s *Session) stop() {
 		return
 	}
 	s.stopping = true
+	s.stopRevivals()
 	s.stopSource()
 	if s.started.IsZero() {
 		s.cutUp()
@@ -31,6 +32,7 @@ func (s *Session) stop() {
 // terminate is the end of the grace.
 func (s *Session) terminate() {
 	s.stopping = true
+	s.stopRevivals()
 	s.termAt = time.Time{}
 	s.stopSource()
 	s.late = s.undrained()
@@ -79,6 +81,7 @@ func (s *Session) kill() {
 		return
 	}
 	s.killed, s.stopping = true, true
+	s.stopRevivals()
 	s.termAt, s.killAt = time.Time{}, time.Time{}
 	s.stopSource()
 	s.cutUp()

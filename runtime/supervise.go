@@ -91,7 +91,7 @@ func (s *Session) onTime() {
 	for _, m := range s.members {
 		if s.past(m.deadline) {
 			m.deadline = time.Time{}
-			s.failNode(m, &NodeError{Phase: startPhase(m.state), Message: fmt.Sprintf("not ready after %s: raise start_timeout_ms if it needs longer", m.StartTimeout)})
+			s.onLate(m)
 		}
 	}
 	if s.past(s.termAt) {
@@ -102,6 +102,21 @@ func (s *Session) onTime() {
 		s.killAt = time.Time{}
 		s.signal("SIGKILL")
 		s.giveUpAt = time.Now().Add(killGrace)
+	}
+}
+
+// onLate is the end of the time that a node had to become ready, or to end
+// after its failure.
+func (s *Session) onLate(m *member) {
+	e := &NodeError{Phase: startPhase(m.state), Message: fmt.Sprintf("not ready after %s: raise start_timeout_ms if it needs longer", m.StartTimeout)}
+	switch {
+	case m.dead == nil && m.failure != nil: // it hangs, and its death is waited for
+		s.sendSignal(m, "SIGKILL")
+	case m.dead == nil && s.mayRevive(m, true):
+		m.blame = e
+		s.sendSignal(m, "SIGKILL")
+	default:
+		s.failNode(m, e)
 	}
 }
 
@@ -143,7 +158,8 @@ func (s *Session) onStart(m *member, id string, at time.Time) {
 	if m.state == StateCreated {
 		s.setState(m, StateStarting)
 	}
-	s.group.Go(func() { s.follow(m, id) })
+	p := m.process
+	s.group.Go(func() { s.follow(m, id, p, nil) })
 	if s.killed || (s.stopping && s.started.IsZero()) {
 		s.sendSignal(m, "SIGKILL")
 	}
@@ -168,13 +184,22 @@ func (s *Session) onStatus(m *member, st channel.Status) {
 		m.deadline = time.Time{}
 		s.setState(m, StateReady)
 		s.checkReady()
+		s.rejoin(m)
 	case channel.EventError:
 		m.failure = &st
+		if s.mayRevive(m, true) {
+			m.deadline = time.Now().Add(failGrace)
+			return // told when its process has ended
+		}
 		s.failNode(m, nil)
 	case channel.EventMetrics:
 		m.metrics = st.Metrics
 	case channel.EventClosed:
-		m.closed, m.unread = true, st.Unread
+		m.unread = st.Unread
+		if m.failure != nil && m.state != StateFailed {
+			return // its process left the session early, and the next one goes on
+		}
+		m.closed = true
 		s.setState(m, StateClosed)
 		s.checkClosed()
 	case channel.EventBye:
@@ -266,6 +291,7 @@ func (s *Session) checkClosed() {
 func (s *Session) dismiss(m *member) {
 	if m.Container && !m.hasControl() && !m.closed {
 		m.closed = true
+		m.cancelRevival()
 		s.sendSignal(m, "SIGTERM")
 	}
 }
@@ -273,7 +299,7 @@ func (s *Session) dismiss(m *member) {
 // settle is called when a container has ended, and when its last status has
 // been read; with both it is known how the node ended.
 func (s *Session) settle(m *member) {
-	if m.dead == nil || m.exited || (m.hasControl() && !m.drained) {
+	if m.dead == nil || m.exited || m.reviving || (m.hasControl() && !m.drained) || s.revive(m) {
 		return
 	}
 	m.exited, m.deadline = true, time.Time{}
@@ -282,6 +308,8 @@ func (s *Session) settle(m *member) {
 	}
 	c := m.dead
 	switch {
+	case m.blame != nil && m.failure == nil:
+		s.failNode(m, m.blame)
 	case m.failure != nil || m.state == StateFailed:
 		s.failNode(m, nil)
 	case s.killed:
@@ -311,6 +339,12 @@ func (s *Session) settle(m *member) {
 func (s *Session) failNode(m *member, e *NodeError) {
 	s.setState(m, StateFailed)
 	if s.culprit == nil && s.cause == nil && !s.killed {
+		if n := len(m.restarts); n > 0 {
+			if e == nil {
+				e = &NodeError{}
+			}
+			e.Restarts = n
+		}
 		s.culprit, s.nodeError = m, e
 	}
 	s.stop()

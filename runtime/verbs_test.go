@@ -21,7 +21,7 @@ func TestDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newFake(nil)
-	f.start("mid", &script{die: "start"})
+	f.launch("mid", &script{die: "start"})
 	if names, err := Projects(uid); err != nil || len(names) != 1 || names[0] != "p" {
 		t.Errorf("projects: %v %v", names, err)
 	}
@@ -50,7 +50,7 @@ func TestDown(t *testing.T) {
 func TestPsAndLogs(t *testing.T) {
 	f := newFake(nil)
 	for _, service := range []string{"b", "a"} {
-		f.start(service, &script{die: "start", logs: []string{"from " + service}})
+		f.launch(service, &script{die: "start", logs: []string{"from " + service}})
 	}
 	list, err := Ps(t.Context(), f, "p")
 	if err != nil || len(list) != 2 || list[0].Service != "a" {

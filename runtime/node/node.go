@@ -99,7 +99,7 @@ func Open(t channel.Transport, n channel.Node, session string) (*Ports, error) {
 		for _, spec := range o.Channels {
 			pub, err := channel.NewPublisher(t, spec.For(session))
 			if err != nil {
-				return nil, errors.Join(fmt.Errorf("output %s: %w", o.Port, err), p.abort())
+				return nil, errors.Join(fmt.Errorf("output %s: %w", o.Port, err), p.Abandon())
 			}
 			out.channels = append(out.channels, pub)
 		}
@@ -107,7 +107,7 @@ func Open(t channel.Transport, n channel.Node, session string) (*Ports, error) {
 	for _, i := range n.Inputs {
 		sub, err := channel.NewSubscriber(t, i.Channel.For(session), i.Slot)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("input %s from %s: %w", i.Port, i.Source, err), p.abort())
+			return nil, errors.Join(fmt.Errorf("input %s from %s: %w", i.Port, i.Source, err), p.Abandon())
 		}
 		in := &input{Input: i, sub: sub, begun: &p.begun, room: make(chan struct{}, max(1, i.Channel.Readers[i.Slot].Hold))}
 		p.inputs = append(p.inputs, in)
@@ -155,7 +155,7 @@ func (p *Ports) Unread() map[string]uint64 {
 func (p *Ports) Close(ctx context.Context, failed bool) error {
 	var err error
 	p.close.Do(func() {
-		err = p.closeInputs()
+		err = p.closeInputs((*channel.Subscriber).Close)
 		var wait sync.WaitGroup
 		var mu sync.Mutex
 		for _, o := range p.outputs {
@@ -182,23 +182,27 @@ func finish(ctx context.Context, pub *channel.Publisher, failed bool) error {
 	return errors.Join(err, pub.Close())
 }
 
-func (p *Ports) closeInputs() error {
+func (p *Ports) closeInputs(end func(*channel.Subscriber) error) error {
 	close(p.quit)
 	var err error
 	for _, in := range p.inputs {
-		err = errors.Join(err, in.sub.Close())
+		err = errors.Join(err, end(in.sub))
 	}
 	p.pumps.Wait()
 	return err
 }
 
-// abort closes what Open had opened, without a word to the other ends.
-func (p *Ports) abort() error {
-	err := p.closeInputs()
-	for _, o := range p.outputs {
-		for _, pub := range o.channels {
-			err = errors.Join(err, pub.Close())
+// Abandon ends everything as the death of a process does: without a word to the
+// other ends, which go on waiting for a node that comes back.
+func (p *Ports) Abandon() error {
+	var err error
+	p.close.Do(func() {
+		err = p.closeInputs((*channel.Subscriber).Leave)
+		for _, o := range p.outputs {
+			for _, pub := range o.channels {
+				err = errors.Join(err, pub.Close())
+			}
 		}
-	}
+	})
 	return err
 }

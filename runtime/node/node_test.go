@@ -136,7 +136,7 @@ func TestEnds(t *testing.T) {
 	}{
 		"well":   {func(ctx context.Context, p *Ports) error { return p.Close(ctx, false) }, io.EOF},
 		"failed": {func(ctx context.Context, p *Ports) error { return p.Close(ctx, true) }, ErrIncomplete},
-		"died":   {func(_ context.Context, p *Ports) error { return p.abort() }, ErrIncomplete},
+		"died":   {func(_ context.Context, p *Ports) error { return p.Abandon() }, ErrIncomplete},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

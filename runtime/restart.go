@@ -1,0 +1,277 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
+)
+
+const (
+	// Without max_attempts a node that always crashes must end too.
+	defaultAttempts = 5
+	defaultWindow   = time.Minute
+
+	firstDelay = 100 * time.Millisecond // before a restart; doubled each time
+	lastDelay  = 5 * time.Second
+	healthy    = 10 * time.Second // a process that lived so long starts the delays anew
+
+	// failGrace is how long a process that has told its failure may take to end.
+	// The SDK itself gives up after five seconds.
+	failGrace = 10 * time.Second
+)
+
+// errCancelled is the end of a restart that the session does not want any more.
+var errCancelled = errors.New("the session ended while it waited for its restart")
+
+// comesBack says whether the node is ever started again.
+func (r Restart) comesBack() bool { return r.Policy == "on-failure" || r.Policy == "always" }
+
+// wants says whether the policy is for a restart after such an end.
+func (r Restart) wants(failed bool) bool {
+	return r.Policy == "always" || (r.Policy == "on-failure" && failed)
+}
+
+// limits are the restarts allowed in a window; a window of 0 is the whole run.
+func (r Restart) limits() (attempts int, window time.Duration) {
+	if r.MaxAttempts > 0 {
+		return r.MaxAttempts, r.Window
+	}
+	if r.Window > 0 {
+		return defaultAttempts, r.Window
+	}
+	return defaultAttempts, defaultWindow
+}
+
+// used is how many of the restarts count at a time.
+func (r Restart) used(restarts []time.Time, now time.Time) int {
+	_, window := r.limits()
+	n := 0
+	for _, at := range restarts {
+		if window == 0 || now.Sub(at) < window {
+			n++
+		}
+	}
+	return n
+}
+
+// revival is the part of a member that knows of its restarts.
+type revival struct {
+	restarts []time.Time
+	reviving bool // its container is dead and will be started
+	cancel   context.CancelFunc
+	blame    *NodeError    // why its container was killed
+	delay    time.Duration // before the last restart
+	born     time.Time     // start of the present process, if it is not the first
+}
+
+func (r *revival) cancelRevival() {
+	if r.reviving {
+		r.cancel()
+	}
+}
+
+// nextDelay is how long the next restart waits.
+func (r *revival) nextDelay(lived time.Duration) time.Duration {
+	if r.delay == 0 || lived >= healthy {
+		return firstDelay
+	}
+	return min(2*r.delay, lastDelay)
+}
+
+// expect tells the other ends of a node's channels whether it comes back when
+// it dies: whether they wait for it.
+func (s *Session) expect(m *member, back bool) {
+	value := uint64(0)
+	if back {
+		value = 1
+	}
+	for _, o := range m.Outputs {
+		for _, spec := range o.Channels {
+			if l := s.ledgerOf(spec); l != nil {
+				l.Expected().Store(value)
+			}
+		}
+	}
+	for _, in := range m.Inputs {
+		if l := s.ledgerOf(in.Channel); l != nil && in.Slot < l.Slots() {
+			l.Slot(in.Slot).Expected().Store(value)
+		}
+	}
+	if !m.hasControl() {
+		return
+	}
+	for _, spec := range []*channel.Spec{m.Control, m.Status} {
+		if l := s.ledgers[spec.Name]; l != nil {
+			l.Expected().Store(value)
+			l.Slot(0).Expected().Store(value)
+		}
+	}
+}
+
+// mayRevive says whether a node that has ended by itself, or is about to, is
+// started again.
+func (s *Session) mayRevive(m *member, failed bool) bool {
+	if s.stopping || s.exiting || m.container == "" || m.closed || m.forced || !m.Restart.wants(failed) {
+		return false
+	}
+	attempts, _ := m.Restart.limits()
+	return m.Restart.used(m.restarts, time.Now()) < attempts && !s.hasSentAll(m)
+}
+
+// hasSentAll says whether all of a node's streams have ended: there is nothing
+// to go on with.
+func (s *Session) hasSentAll(m *member) bool {
+	streams := 0
+	for _, o := range m.Outputs {
+		for _, spec := range o.Channels {
+			streams++
+			if l := s.ledgerOf(spec); l == nil || l.Ended().Load() == 0 {
+				return false
+			}
+		}
+	}
+	return streams > 0
+}
+
+// revive plans the restart of a node whose process has ended, if its policy
+// says so. That is a warning: what was lost is in the report.
+func (s *Session) revive(m *member) bool {
+	failed := m.dead.ExitCode != 0 || m.failure != nil || m.blame != nil
+	if !s.mayRevive(m, failed) {
+		return false
+	}
+	began := m.born
+	if began.IsZero() {
+		began = s.begun
+	}
+	m.delay = m.nextDelay(time.Since(began))
+	m.restarts = append(m.restarts, time.Now())
+	attempts, _ := m.Restart.limits()
+	e := NodeError{}
+	if m.blame != nil {
+		e = *m.blame
+	}
+	s.warn(fmt.Sprintf("%v: starts again in %s, restart %d of %d", s.describe(m, &e), m.delay, m.Restart.used(m.restarts, time.Now()), attempts))
+	s.setState(m, StateRestarting)
+	m.reviving, m.deadline = true, time.Time{}
+	ctx, cancel := context.WithCancel(s.life)
+	m.cancel = cancel
+	id, delay := m.container, m.delay
+	s.group.Go(func() {
+		defer cancel()
+		err := s.startAgain(ctx, m, id, delay)
+		s.post(func() { s.onRevived(m, err) })
+	})
+	return true
+}
+
+// startAgain starts a container once what its dead process left is gone.
+func (s *Session) startAgain(ctx context.Context, m *member, id string, delay time.Duration) error {
+	s.clean(m)
+	pause(ctx, delay)
+	if ctx.Err() != nil {
+		return errCancelled
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return s.c.Engine.Start(ctx, id)
+}
+
+// onRevived is the start of a node's next process, or the reason why there is
+// none.
+func (s *Session) onRevived(m *member, err error) {
+	m.reviving = false
+	switch {
+	case err == nil:
+	case !s.stopping && !m.closed:
+		m.blame = &NodeError{Phase: "start", Message: err.Error()}
+		if s.revive(m) {
+			return
+		}
+		fallthrough
+	default:
+		s.endForGood(m)
+		return
+	}
+	before := m.process
+	m.process, m.blame, m.born = newProcess(), nil, time.Now()
+	p := m.process
+	s.forgetCommands(m)
+	s.group.Go(func() { s.follow(m, m.container, p, before) })
+	// It may have died before anybody listened to this process.
+	s.group.Go(func() { s.lookOnce(m, p) })
+	if s.stopping || m.closed {
+		s.sendSignal(m, "SIGKILL")
+	}
+	if !m.hasControl() {
+		s.setState(m, StateRunning)
+		return
+	}
+	s.setState(m, StateStarting)
+	m.deadline = time.Now().Add(m.StartTimeout)
+	s.group.Go(func() { s.receiveStatus(m, p) })
+}
+
+// forgetCommands drops what was for the process before.
+func (s *Session) forgetCommands(m *member) {
+	for {
+		select {
+		case <-m.commands:
+		default:
+			return
+		}
+	}
+}
+
+func (s *Session) lookOnce(m *member, p *process) {
+	if c, err := s.inspect(m, ""); err == nil && !c.isUp() {
+		s.await(m, p, Event{Container: c.ID, ExitCode: c.ExitCode})
+	}
+}
+
+// rejoin lets a node that is ready again go on in a session that has begun.
+// What it had not finished is given to it again: the readers and writers of the
+// built-in nodes look for it here, those in containers by themselves.
+func (s *Session) rejoin(m *member) {
+	if s.started.IsZero() || len(m.restarts) == 0 {
+		return
+	}
+	m.command(channel.CommandStart, s.c.Session)
+	s.setState(m, StateRunning)
+	s.group.Go(func() { s.clean(m) })
+}
+
+// endForGood ends a node that is dead and will not be started any more.
+func (s *Session) endForGood(m *member) {
+	m.exited = true
+	switch {
+	case s.killed:
+		s.setState(m, StateFailed)
+	case m.closed:
+		s.setState(m, StateExited)
+	default:
+		s.failNode(m, m.blame)
+	}
+	s.checkClosed()
+}
+
+// stopRevivals is called when the session ends: nobody is started again, and
+// nobody waits for the dead. A node that was on its way back has lost its
+// stream: it fails.
+func (s *Session) stopRevivals() {
+	for _, m := range s.members {
+		if !m.Restart.comesBack() {
+			continue
+		}
+		s.expect(m, false)
+		m.cancelRevival()
+		back := !s.started.IsZero() && len(m.restarts) > 0 && m.isStarting()
+		if back && m.dead == nil && !s.killed {
+			m.blame = &NodeError{Phase: startPhase(m.state), Message: "the session ended before it was ready again"}
+			s.sendSignal(m, "SIGKILL")
+		}
+	}
+}
