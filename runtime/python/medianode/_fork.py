@@ -103,9 +103,8 @@ def leave(err: BaseException) -> NoReturn:
 
 def _cause(err: BaseException) -> BaseException:
     # To a child all channels are closed: each error of the SDK leads to the next, up to what ended it.
-    while isinstance(err, (NodeFailure, ChannelError, FrameError)):
-        deeper = err.__cause__ or err.__context__
-        if deeper is None:
-            break
-        err = deeper
+    seen = set()
+    while isinstance(err, (NodeFailure, ChannelError, FrameError)) and id(err) not in seen:
+        seen.add(id(err))
+        err = err.__cause__ or err.__context__ or err
     return err
