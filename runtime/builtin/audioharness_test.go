@@ -29,6 +29,7 @@ type filter struct {
 	maxFrame int
 	read     []string // output ports; none: the default one
 	streams  []stream // one connection each, from s0, s1 …
+	stdio    *builtin.Stdio
 }
 
 // run sends the streams and collects what comes out of each port.
@@ -40,7 +41,7 @@ func (f filter) run(t *testing.T) (map[string][]taken, error) {
 			t.Fatal(err)
 		}
 	}
-	body, err := builtin.New(n, f.params, t.TempDir(), nil)
+	body, err := builtin.New(n, f.params, t.TempDir(), f.stdio)
 	if err != nil {
 		t.Fatal(err)
 	}
