@@ -206,12 +206,12 @@ func sinc(x float64) float64 {
 	return math.Sin(math.Pi*x) / (math.Pi * x)
 }
 
-// kaiser is the window at x, from -1 to 1.
+// kaiser is the window at x, from -1 to 1, of any height.
 func kaiser(x, beta float64) float64 {
 	if x < -1 || x > 1 {
 		return 0
 	}
-	return bessel(beta*math.Sqrt(1-x*x)) / bessel(beta)
+	return bessel(beta * math.Sqrt(1-x*x))
 }
 
 // bessel is the modified Bessel function of the first kind and order 0.

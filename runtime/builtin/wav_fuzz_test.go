@@ -54,8 +54,8 @@ func TestWaveHeader(t *testing.T) {
 // A file whose writer did not come to its end is read as far as it goes.
 func TestWaveStreamed(t *testing.T) {
 	for _, sizes := range []struct{ riff, data uint32 }{
-		{0xFFFFFFFF, 0xFFFFFFFF}, // ffmpeg to a pipe
-		{0x7FFFF024, 0x7FFFF000}, // sox to a pipe
+		{0xFFFFFFFF, 0xFFFFFFFF},         // ffmpeg to a pipe
+		{0x7FFFF024, 0x7FFFF000},         // sox to a pipe
 		{0, 0}, {36, 0}, {0xFFFFFFFF, 0}, // never patched
 	} {
 		file := fmt.Appendf(nil, "RIFF%sWAVEfmt \x10\x00\x00\x00\x01\x00\x02\x00\x40\x1f\x00\x00\x00\x7d\x00\x00\x04\x00\x10\x00data%s", le(sizes.riff), le(sizes.data))
