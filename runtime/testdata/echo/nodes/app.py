@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Iterator
 
 from medianode import Frame, Node
@@ -16,6 +19,15 @@ class Echo(Node):
     def process(self, frame: Frame) -> Iterator[Frame]:
         if self.params.get("raise"):
             raise ValueError("asked to")
+        # The process is killed while it has this frame in its hands; with a
+        # file, once only: the next process finds it.
+        if frame.sequence == self.params.get("crash_at"):
+            once = self.params.get("once")
+            if not once or not os.path.exists(once):
+                if once:
+                    with open(once, "wb"):
+                        pass
+                os.kill(os.getpid(), signal.SIGKILL)
         if self.params.get("keep"):
             self.kept.append(frame)
         if self.params.get("stray"):
@@ -29,6 +41,7 @@ class Count(Node):
 
     def produce(self) -> Iterator[Frame]:
         number = 0
-        while True:
+        while number < self.params.get("frames", float("inf")):
             yield Frame.from_text(str(number))
             number += 1
+            time.sleep(self.params.get("pause", 0))
