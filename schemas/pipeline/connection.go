@@ -43,8 +43,12 @@ func (p *parser) connections(items []*node) {
 }
 
 func (p *parser) connection(item *node, path string) (*Connection, bool) {
-	if item.kind == scalar && !item.null() {
-		p.mismatch(item, path, "a mapping", "write {from: NODE, to: NODE}")
+	pair := item.kind == mapping && len(item.pairs) == 1 && p.spec.Node(item.pairs[0].key) != nil
+	if item.kind == scalar && !item.null() || item.kind == sequence {
+		p.mismatch(item, path, "a mapping", edgeHint(item))
+		return nil, false
+	} else if pair {
+		p.fail(item.pos, path, edgeHint(item), "must have from and to")
 		return nil, false
 	}
 	f, ok := p.open(item, path, item.pos, []string{
@@ -52,8 +56,9 @@ func (p *parser) connection(item *node, path string) (*Connection, bool) {
 	}, moved{
 		"source": "=from", "src": "=from", "from_node": "=from", "target": "=to", "dest": "=to", "destination": "=to", "to_node": "=to",
 		"from_port": "=from_output", "output": "=from_output", "to_port": "=to_input", "input": "=to_input",
-		"buffer_size": "=buffer", "queue_size": "=buffer",
-		"max_frame": "outputs.PORT.max_frame of the node it comes from", "kind": "outputs.PORT.kind of the node it comes from",
+		"buffer_size": "=buffer", "queue_size": "=buffer", "size": "=buffer", "queue": "=buffer", "capacity": "=buffer",
+		"drop": "write on_full: drop_oldest", "policy": "=on_full", "node": "write from or to", "port": "write from_output or to_input",
+		"max_frame": "write outputs.PORT.max_frame at the node it comes from", "kind": "write outputs.PORT.kind at the node it comes from",
 	})
 	if !ok {
 		return nil, false
@@ -61,8 +66,8 @@ func (p *parser) connection(item *node, path string) (*Connection, bool) {
 	f.require("from", "the id of the node that sends")
 	f.require("to", "the id of the node that receives")
 	c := &Connection{Pos: item.pos}
-	c.From = f.text("from", "", oneLine)
-	c.To = f.text("to", "", oneLine)
+	c.From = f.endID("from")
+	c.To = f.endID("to")
 	c.FromOutput = f.text("from_output", DefaultOutput, oneLine)
 	c.ToInput = f.text("to_input", DefaultInput, oneLine)
 	c.Buffer = f.integer("buffer", DefaultBuffer, 1, maxFrames)
@@ -78,6 +83,14 @@ func (p *parser) connection(item *node, path string) (*Connection, bool) {
 	}
 	c.Wait = f.word("wait", DefaultWait, waits()...)
 	return c, true
+}
+
+func (f *fields) endID(key string) Value[string] {
+	if n := f.get(key); n != nil && n.kind == sequence {
+		f.mismatch(n, f.sub(key), "text", "write one connection for each node")
+		return Value[string]{Pos: f.at}
+	}
+	return f.text(key, "", oneLine)
 }
 
 func onFulls() []string { return []string{"block", "drop_oldest"} }
@@ -98,7 +111,12 @@ func (p *parser) end(path string, id Value[string]) *Node {
 		for i, n := range p.spec.Nodes {
 			ids[i] = n.ID.V
 		}
-		p.fail(id.Pos, path, didYouMean(id.V, ids), "no node has the id %s", quote(id.V))
+		hint := didYouMean(id.V, ids)
+		if i := strings.IndexAny(id.V, ".:/"); i > 0 && slices.Contains(ids, id.V[:i]) {
+			key, port := strings.TrimPrefix(path[strings.LastIndex(path, "."):], "."), printable(cut(id.V[i+1:]))
+			hint = "write " + key + ": " + id.V[:i] + ", " + map[string]string{"from": "from_output: ", "to": "to_input: "}[key] + port
+		}
+		p.fail(id.Pos, path, hint, "no node has the id %s", quote(id.V))
 	}
 	return nil
 }

@@ -13,8 +13,16 @@ func checkPython(s string) (string, string) {
 	switch {
 	case slices.Contains(known, s):
 		return "", ""
-	case slices.ContainsFunc(known, func(k string) bool { return strings.HasPrefix(s, k+".") }):
-		return "names a patch release", "write the first two numbers only"
+	case s == "3.1":
+		return "must be " + list(known), "did you mean 3.10? The zero counts"
+	}
+	for _, k := range slices.Backward(known) {
+		if strings.HasPrefix(s, k+".") {
+			return "names a patch release", "write " + k
+		}
+		if strings.HasSuffix(s, k) {
+			return "must be " + list(known), "write " + k
+		}
 	}
 	return "must be " + list(known), ""
 }
@@ -22,6 +30,8 @@ func checkPython(s string) (string, string) {
 // dockerMoved holds the origin's names, and those of compose, that have another
 // name or no place here.
 func dockerMoved() moved {
+	const set = "remove it: it is the same for every container"
+	const made = "remove it: it is made from the pipeline"
 	const own = "remove it: the container's security is not a matter of the pipeline"
 	const shm = "remove it: shared memory is computed from max_frame, buffer and sessions"
 	m := moved{
@@ -31,7 +41,14 @@ func dockerMoved() moved {
 		"system_packages": "=system_dependencies", "apt_packages": "=system_dependencies", "apt": "=system_dependencies",
 		"requirements": "=python_packages", "pip_packages": "=python_packages", "packages": "=python_packages", "pip": "=python_packages",
 		"python": "=python_version", "environment": "=env", "env_vars": "=env", "mounts": "=volumes", "gpus": "=gpu_devices",
-		"limits": "=resource_limits", "resources": "=resource_limits", "context": "=source", "build": "=source",
+		"limits": "=resource_limits", "resources": "=resource_limits", "context": "=source", "build": "write source: DIRECTORY; the Dockerfile is generated",
+		"path": "=source", "src": "=source", "code": "=source", "dir": "=source", "directory": "=source", "folder": "=source",
+		"gpu": "write gpu_devices: all, or a list", "runtime": "gpu_devices asks for GPUs", "deploy": "see resource_limits, gpu_devices and restart",
+		"networks": "write network: bridge to reach other machines", "secrets": "name the variables in env_from",
+		"depends_on": "remove it: connections say who needs whom", "profiles": "remove it: every node of the file runs",
+		"healthcheck": "remove it: a node says itself that it is ready; see start_timeout_ms",
+		"platform":    "remove it: images are built for the engine's platform", "pull_policy": "remove it: what is missing is pulled",
+		"expose": "remove it: frames do not travel over the network", "links": "remove it: connections say who needs whom",
 		"restart_policy": "=restart", "entrypoint": "=command", "network_mode": "=network", "base": "=base_image",
 		"shm_size_mb": shm, "shm_size": shm,
 		"env_file": "name the variables in env_from",
@@ -43,6 +60,14 @@ func dockerMoved() moved {
 		"userns_mode", "sysctls", "cgroup_parent", "extra_hosts",
 	} {
 		m[k] = own
+	}
+	for _, k := range []string{"container_name", "hostname", "labels", "annotations"} {
+		m[k] = made
+	}
+	for _, k := range []string{
+		"init", "tty", "stdin_open", "logging", "working_dir", "tmpfs", "ulimits", "read_only", "stop_signal", "stop_grace_period",
+	} {
+		m[k] = set
 	}
 	return m
 }
@@ -61,7 +86,7 @@ func (p *parser) docker(parent *fields, v *node, n *Node) *Docker {
 	d.Wheels = f.texts("wheels", checkWheel, itself)
 	d.SystemDependencies = f.texts("system_dependencies", checkDebian, debianName)
 	d.BuildDependencies = f.texts("build_dependencies", checkDebian, debianName)
-	d.Source = f.text("source", "", checkHostPath)
+	d.Source = f.text("source", "", checkSource)
 	d.BaseImage = f.text("base_image", "", checkImage)
 	d.Image = f.text("image", "", checkImage)
 	d.Command = f.command()
@@ -72,26 +97,43 @@ func (p *parser) docker(parent *fields, v *node, n *Node) *Docker {
 	d.GPUDevices = f.gpus()
 	d.Network = f.word("network", "none", networks()...)
 	d.Restart = f.restart()
-	if n.Module != "" && !d.Image.Set {
+	if n.Module != "" && f.get("image") == nil {
 		f.require("source", "the directory with "+moduleFile(n.Module)+", such as source: ./nodes/"+printable(cut(n.ID.V)))
 	}
 	f.imageTogether(d)
 	return d
 }
 
+func checkSource(s string) (string, string) {
+	if strings.Contains(s, "://") {
+		return "is a URL", "a directory beside the pipeline file, such as ./nodes/asr"
+	}
+	return checkHostPath(s)
+}
+
 func checkWheel(s string) (string, string) {
+	switch {
+	case strings.Contains(s, "://"):
+		return "is a URL", "download it, and name the file"
+	case strings.ContainsAny(s, "*?"):
+		return "is a pattern", "name each file"
+	}
 	if bad, hint := checkHostPath(s); bad != "" {
 		return bad, hint
 	}
 	if !strings.HasSuffix(s, ".whl") {
-		return "is not a wheel", "such as ./wheels/tool-1.0-py3-none-any.whl"
+		return "is not a wheel", "such as ./wheels/tool-1.0-py3-none-any.whl; packages of the index stand in python_packages"
 	}
 	return "", ""
 }
 
 func (f *fields) gpus() []Value[string] {
 	if n := f.get("gpu_devices"); n != nil && n.kind == scalar && !n.null() && n.text != "all" {
-		f.mismatch(n, f.sub("gpu_devices"), "a list or all", "write gpu_devices: ["+printable(cut(n.text))+"], or all")
+		hint := "write all, or a list such as [0]"
+		if problem, _ := checkGPU(n.text); problem == "" {
+			hint = "write all, or [" + n.text + "]"
+		}
+		f.mismatch(n, f.sub("gpu_devices"), "a list or all", hint)
 		return nil
 	}
 	if n := f.get("gpu_devices"); n != nil && n.kind == scalar && n.text == "all" {
@@ -166,12 +208,12 @@ func (f *fields) volumes() []Volume {
 	for i, item := range f.items("volumes") {
 		path := joinIndex(f.sub("volumes"), i)
 		if item.kind == scalar && !item.null() {
-			f.mismatch(item, path, "a mapping", "write {host_path: ./data, container_path: /data}")
+			f.mismatch(item, path, "a mapping", mountHint(item.text))
 			continue
 		}
 		g, ok := f.open(item, path, item.pos, []string{"host_path", "container_path", "read_only"}, moved{
 			"host": "=host_path", "source": "=host_path", "container": "=container_path", "target": "=container_path",
-			"readonly": "=read_only", "ro": "=read_only", "type": "remove it: every volume is a bind mount",
+			"readonly": "=read_only", "ro": "=read_only", "mode": "write read_only: true or false", "type": "remove it: every volume is a bind mount",
 		})
 		if !ok {
 			continue
@@ -203,8 +245,9 @@ func (f *fields) limits() Limits {
 	}
 	l := Limits{Pos: at}
 	g, ok := f.open(v, f.sub("resource_limits"), at, []string{"memory_mb", "cpu_cores", "pids"}, moved{
-		"cpus": "=cpu_cores", "cpu": "=cpu_cores", "memory": "memory_mb, in MiB: memory_mb: 512", "mem_limit": "memory_mb, in MiB: memory_mb: 512",
+		"cpus": "=cpu_cores", "cpu": "=cpu_cores", "memory": "write memory_mb, in MiB, such as memory_mb: 512", "mem_limit": "write memory_mb, in MiB, such as memory_mb: 512",
 		"shm_size_mb": "remove it: shared memory is computed from max_frame, buffer and sessions",
+		"gpu":         "write gpu_devices, beside resource_limits", "gpus": "write gpu_devices, beside resource_limits",
 	})
 	if !ok {
 		return l
@@ -227,7 +270,10 @@ func (f *fields) restart() Restart {
 		return r
 	}
 	r.Pos = f.pairs["restart"].at
-	g, ok := f.open(v, f.sub("restart"), r.Pos, []string{"policy", "max_attempts", "window_s"}, nil)
+	g, ok := f.open(v, f.sub("restart"), r.Pos, []string{"policy", "max_attempts", "window_s"}, moved{
+		"retries": "=max_attempts", "max_retries": "=max_attempts", "attempts": "=max_attempts", "condition": "=policy",
+		"window": "write window_s, in seconds", "delay": "remove it: the container starts at once",
+	})
 	if !ok {
 		return r
 	}

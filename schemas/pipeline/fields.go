@@ -51,7 +51,11 @@ func (f *fields) unknown(p pair, known []string, old moved) {
 		return
 	}
 	meant, hint := nearest(p.key, known), didYouMean(p.key, known)
-	if instead := old[p.key]; instead != "" {
+	if f.path == "" && meant == "" {
+		hint += "; keys of your own begin with x-"
+	}
+	instead := old[p.key]
+	if instead != "" {
 		name, same := strings.CutPrefix(instead, "=")
 		meant, hint = "", instead
 		if same {
@@ -62,6 +66,9 @@ func (f *fields) unknown(p pair, known []string, old moved) {
 		}
 	}
 	f.fail(p.at, joinPath(f.path, p.key), hint, "unknown key %s", quote(p.key))
+	if words := strings.FieldsFunc(strings.TrimPrefix(instead, "write "), func(r rune) bool { return strings.ContainsRune(" :,", r) }); len(words) > 0 {
+		f.slips[words[0]] = true // said once, it is not missing too
+	}
 	if meant == "" {
 		return
 	}
@@ -88,9 +95,9 @@ func (s *source) mismatch(n *node, path, want, hint string) {
 func nullHint(want string) string {
 	switch want {
 	case "a mapping":
-		return "write {} or remove the key"
+		return "indent what belongs to it further, or write {}"
 	case "a list":
-		return "write [] or remove the key"
+		return "begin each item below it with a dash and a space, or remove the key"
 	}
 	return "give it a value or remove the key"
 }
@@ -155,46 +162,12 @@ func (f *fields) word(key, def string, allowed ...string) Value[string] {
 		if slices.Contains(allowed, s) {
 			return "", ""
 		}
-		hint := slip(s, allowed)
-		if meant := habits()[s]; slices.Contains(allowed, meant.word) {
-			hint = "write " + meant.word + meant.why
-		}
-		return "must be " + list(allowed), hint
+		return "must be " + list(allowed), wordHint(s, allowed)
 	})
 	if v.Set && !slices.Contains(allowed, v.V) {
 		v.V = def
 	}
 	return v
-}
-
-type habit struct{ word, why string }
-
-// habits are words of other tools and what comes nearest to them here.
-func habits() map[string]habit {
-	return map[string]habit{
-		"unless-stopped": {"always", ": a container that was asked to stop is never started again"},
-		"on_failure":     {"on-failure", ""},
-		"never":          {"no", ""},
-		"false":          {"no", ""},
-		"host":           {"bridge", " to reach other machines; no node shares the network of the host"},
-		"default":        {"bridge", ""},
-		"drop":           {"drop_oldest", ""},
-		"drop_newest":    {"drop_oldest", ": what waits longest goes first"},
-		"wait":           {"block", ""},
-		"busy":           {"spin", ""},
-		"poll":           {"spin", ""},
-		"string":         {"text", ""},
-		"str":            {"text", ""},
-		"image":          {"video", ""},
-		"frame":          {"video", ""},
-		"binary":         {"bytes", ""},
-		"dict":           {"json", ""},
-		"object":         {"json", ""},
-		"array":          {"tensor", ""},
-		"ndarray":        {"tensor", ""},
-		"1":              {"v1", ""},
-		"1.0":            {"v1", ""},
-	}
 }
 
 func slip(s string, allowed []string) string {
@@ -234,7 +207,7 @@ func (f *fields) integer(key string, def, low, high int) Value[int] {
 	i, ok := v.(int64)
 	switch {
 	case !ok:
-		f.mismatch(n, f.sub(key), "an integer", "")
+		f.mismatch(n, f.sub(key), "an integer", numberHint(key, n))
 		i = int64(def)
 	case i < int64(low):
 		f.fail(n.pos, f.sub(key), "", "must be at least %d, not %d", low, i)
@@ -255,7 +228,7 @@ func (f *fields) number(key string, low, high float64) Value[float64] {
 	x, ok := toFloat(v)
 	switch {
 	case !ok || math.IsNaN(x):
-		f.mismatch(n, f.sub(key), "a number", "")
+		f.mismatch(n, f.sub(key), "a number", numberHint(key, n))
 		x = 0
 	case x < low || x > high:
 		f.fail(n.pos, f.sub(key), "", "must be from %g to %g, not %s", low, high, quote(n.text))
@@ -291,7 +264,7 @@ func (f *fields) size(key string, def, high int64) Value[int64] {
 		f.fail(n.pos, f.sub(key), "", "must be at least 1 byte")
 		v = def
 	case v > high:
-		f.fail(n.pos, f.sub(key), "", "must be at most %d bytes, not %s", high, quote(n.text))
+		f.fail(n.pos, f.sub(key), "", "must be at most %d GiB, not %s", high>>30, quote(n.text))
 		v = def
 	}
 	return Value[int64]{v, n.pos, true}
@@ -312,10 +285,7 @@ func parseSize(s string) (v int64, hint string, ok bool) {
 	case "GiB":
 		shift = 30
 	default:
-		if u := strings.ToUpper(unit); end > 0 && len(u) <= 3 && strings.Contains("KMG", u[:1]) {
-			return 0, "write " + s[:end] + u[:1] + "iB", false
-		}
-		return 0, "units are B, KiB, MiB and GiB", false
+		return 0, sizeHint(s), false
 	}
 	if end == 0 {
 		return 0, "", false

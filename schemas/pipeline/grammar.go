@@ -104,13 +104,22 @@ func checkEnvName(s string) (string, string) {
 }
 
 func checkDebian(s string) (string, string) {
-	return matches(debianPattern, "is not a Debian package", "a name such as libsndfile1, or name=version")(s)
+	hint := "a name such as libsndfile1, or name=version"
+	switch low := strings.ToLower(strings.Replace(s, "==", "=", 1)); {
+	case low != s && len(s) <= shown && debianPattern().MatchString(low):
+		hint = "write " + low
+	case len(strings.Fields(s)) > 1:
+		hint = "write each package as an item of its own"
+	}
+	return matches(debianPattern, "is not a Debian package", hint)(s)
 }
 
 func checkGPU(s string) (string, string) {
 	hint := "an index, or an id that begins with GPU- or MIG-"
 	if s == "all" {
 		hint = "write gpu_devices: all"
+	} else if i, ok := strings.CutPrefix(s, "cuda:"); ok && gpuPattern().MatchString(i) {
+		hint = "write " + i
 	}
 	return matches(gpuPattern, "is not a GPU", hint)(s)
 }

@@ -7,11 +7,7 @@ func (f *fields) items(key string) []*node {
 		return nil
 	}
 	if n.kind != sequence {
-		hint := "begin each item with a dash"
-		if n.kind == scalar && !n.null() {
-			hint = "write [" + printable(cut(n.text)) + "]"
-		}
-		f.mismatch(n, f.sub(key), "a list", hint)
+		f.mismatch(n, f.sub(key), "a list", listHint(key, n))
 		return nil
 	}
 	return n.items
@@ -25,7 +21,7 @@ func (f *fields) texts(key string, check checker, same func(string) string) []Va
 	for i, n := range f.items(key) {
 		path := joinIndex(f.sub(key), i)
 		if n.kind != scalar || n.null() {
-			f.mismatch(n, path, "text", "quote it, or check for a stray \": \"")
+			f.mismatch(n, path, "text", itemHint(key, n))
 			continue
 		}
 		if !f.check(n, path, check) {

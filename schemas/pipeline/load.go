@@ -69,7 +69,7 @@ func (s *source) load(src []byte) *node {
 		s.fail(Pos{1, 1}, "", "a pipeline begins with version: v1", "the file is empty")
 		return nil
 	case err != nil:
-		s.syntax(err)
+		s.syntax(err, src)
 		return nil
 	}
 	switch err := loader.Load(&second); {
@@ -77,7 +77,7 @@ func (s *source) load(src []byte) *node {
 		s.fail(place(&second), "", "put each pipeline in a file of its own", "only one document may be in a file")
 		return nil
 	case !errors.Is(err, io.EOF):
-		s.syntax(err)
+		s.syntax(err, src)
 		return nil
 	}
 	if len(doc.Content) != 1 {
@@ -140,7 +140,7 @@ func forbidden(r rune) bool {
 	return unicode.IsControl(r)
 }
 
-func (s *source) syntax(err error) {
+func (s *source) syntax(err error, src []byte) {
 	var le *yaml.LoadError
 	if !errors.As(err, &le) {
 		s.fail(Pos{1, 1}, "", "", "not YAML: %s", printable(err.Error()))
@@ -152,23 +152,8 @@ func (s *source) syntax(err error) {
 		at = Pos{le.ContextMark.Line, le.ContextMark.Column}
 	}
 	at.Col = max(1, at.Col)
-	s.fail(at, "", syntaxHint(le.Message), "not YAML: %s", printable(le.Message))
-}
-
-func syntaxHint(message string) string {
-	switch {
-	case strings.Contains(message, "cannot start any token"):
-		return "indent with spaces; quote a value that begins with @, ` or %"
-	case strings.Contains(message, "mapping values are not allowed"):
-		return `quote a value that holds ": "`
-	case strings.Contains(message, "did not find expected key"):
-		return "check the indentation of this line"
-	case strings.Contains(message, "end of stream"):
-		return "close the quote"
-	case strings.Contains(message, "unknown anchor"):
-		return "quote a value that begins with *"
-	}
-	return ""
+	opened := Pos{le.ContextMark.Line, max(1, le.ContextMark.Column)}
+	s.fail(at, "", syntaxHint(le.Message, splitLines(src), at, opened), "not YAML: %s", printable(le.Message))
 }
 
 func place(y *yaml.Node) Pos { return Pos{max(1, y.Line), max(1, y.Column)} }

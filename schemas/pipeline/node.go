@@ -13,15 +13,7 @@ func (p *parser) node(item *node, path string) *Node {
 	f, ok := p.open(item, path, item.pos, []string{
 		"id", "node_type", "is_streaming", "params", "inputs", "outputs",
 		"timeout_ms", "start_timeout_ms", "on_crash", "docker",
-	}, moved{
-		"type": "=node_type", "name": "=id", "config": "=params", "parameters": "=params",
-		"python_version": "docker.python_version", "python_packages": "docker.python_packages",
-		"image": "docker.image", "source": "docker.source", "docker_config": "=docker", "container": "=docker",
-		"executor":     "remove it: a node with docker: runs in a container",
-		"runtime":      "remove it: a node with docker: runs in a container",
-		"runtime_hint": "remove it: a node with docker: runs in a container",
-		"capabilities": "see docker.resource_limits and docker.gpu_devices",
-	})
+	}, p.nodeMoved(item))
 	if !ok {
 		return nil
 	}
@@ -43,6 +35,39 @@ func (p *parser) node(item *node, path string) *Node {
 	return n
 }
 
+// nodeMoved holds what other tools have at a node; the params of a built-in are
+// known when its name is.
+func (p *parser) nodeMoved(item *node) moved {
+	const docker = "remove it: a node with docker: runs in a container"
+	const edge = "connections stand in a list of their own: {from: NODE, to: NODE}"
+	m := moved{
+		"type": "=node_type", "class": "=node_type", "name": "=id", "config": "=params", "parameters": "=params", "args": "=params",
+		"kwargs": "=params", "options": "=params", "settings": "=params",
+		"python_version": "docker.python_version", "python_packages": "docker.python_packages",
+		"image": "docker.image", "source": "docker.source", "build": "docker.source", "docker_config": "=docker", "container": "=docker",
+		"env": "docker.env", "environment": "docker.env", "volumes": "docker.volumes", "command": "docker.command",
+		"restart": "docker.restart", "network": "docker.network", "gpus": "docker.gpu_devices", "gpu": "docker.gpu_devices",
+		"resources": "docker.resource_limits", "resource_limits": "docker.resource_limits", "deploy": "docker.resource_limits",
+		"executor": docker, "runtime": docker, "runtime_hint": docker,
+		"capabilities": "see docker.resource_limits and docker.gpu_devices",
+		"timeout":      "write timeout_ms, in milliseconds", "timeout_s": "write timeout_ms, in milliseconds", "start_timeout": "write start_timeout_ms, in milliseconds",
+		"to": edge, "from": edge, "next": edge, "input": edge, "output": edge, "depends_on": edge, "connections": edge,
+	}
+	for _, kv := range item.pairs {
+		if (kv.key == "input" || kv.key == "output") && kv.value.kind == mapping {
+			m[kv.key] = "=" + kv.key + "s"
+		}
+		if b := p.builtins[kv.value.text]; kv.key == "node_type" && b != nil {
+			for _, spec := range b.Params {
+				if m[spec.Name] == "" {
+					m[spec.Name] = "params." + spec.Name
+				}
+			}
+		}
+	}
+	return m
+}
+
 func onCrashes() []string { return []string{"drop", "retry"} }
 
 // nodeType sets Module and Class, or returns the built-in.
@@ -52,28 +77,16 @@ func (p *parser) nodeType(f *fields, n *Node) *Builtin {
 		return b
 	}
 	if !strings.Contains(t, ":") {
-		hint := didYouMean(t, sortedKeys(p.builtins))
-		if nearest(t, sortedKeys(p.builtins)) == "" && f.get("docker") != nil {
-			hint = "write module:Class, such as " + classLike(t)
-		}
+		hint := typeHint(t, sortedKeys(p.builtins), f.get("docker") != nil)
 		f.fail(n.Type.Pos, f.sub("node_type"), hint, "no built-in node is called %s", quote(t))
 		return nil
 	}
-	if !classPattern().MatchString(t) {
-		f.fail(n.Type.Pos, f.sub("node_type"), "such as asr:Recognizer", "%s is not module:Class", quote(t))
+	if module, _, _ := strings.Cut(t, ":"); !classPattern().MatchString(t) || strings.HasSuffix(module, ".py") {
+		f.fail(n.Type.Pos, f.sub("node_type"), fixedClass(t), "%s is not module:Class", quote(t))
 		return nil
 	}
 	n.Module, n.Class, _ = strings.Cut(t, ":")
 	return nil
-}
-
-// classLike makes of a word what it would be as module:Class.
-func classLike(s string) string {
-	c := s + ":" + s
-	if len(s) > shown || !classPattern().MatchString(c) {
-		return "asr:Recognizer"
-	}
-	return strings.ToLower(s) + ":" + strings.ToUpper(s[:1]) + s[1:]
 }
 
 // place reads docker: and holds it against the type: a built-in runs in the
@@ -86,7 +99,7 @@ func (p *parser) place(f *fields, n *Node, b *Builtin) {
 			"%s is built in and runs in no container", b.Name)
 	case d != nil:
 		n.Docker = p.docker(f, d, n)
-	case n.Module != "" && !f.slips["docker"]:
+	case n.Module != "" && !f.slips["docker"] && !f.slips["docker.source"] && !f.slips["docker.image"]:
 		f.fail(f.at, f.path, "add docker: {source: DIRECTORY} with "+moduleFile(n.Module)+" in it",
 			"missing docker: %s runs in a container", quote(n.Type.V))
 	}
@@ -148,11 +161,7 @@ func (p *parser) ports(f *fields, n *Node, b *Builtin, key string) map[string]*P
 		return ports
 	}
 	if v.kind != mapping {
-		hint := "write PORT: {} for each port"
-		if v.null() {
-			hint = "write {} or remove the key"
-		}
-		f.mismatch(v, f.sub(key), "a mapping", hint)
+		f.mismatch(v, f.sub(key), "a mapping", portsHint(v))
 		return ports
 	}
 	declared := map[string]*Port{}
@@ -219,6 +228,10 @@ func (p *parser) port(path, key string, kv pair, base *Port) *Port {
 	}
 	if problem, hint := checkID(kv.key); problem != "" {
 		p.fail(kv.at, path, hint, "%s %s", quote(kv.key), strings.Replace(problem, "an id", "a port name", 1))
+	}
+	if v := kv.value; v.kind == scalar && slices.Contains(frameKinds(), v.text) {
+		p.mismatch(v, path, "a mapping", "write {kind: "+v.text+"}")
+		return port
 	}
 	f, ok := p.open(kv.value, path, kv.at, known, moved{
 		"max_frame": "max_frame stands at the output of the other node", "type": "=kind", "size": "=max_frame", "buffer": "buffer stands at the connection",

@@ -21,8 +21,8 @@ func (p *parser) builtinParams(parent *fields, v *node, n *Node, b *Builtin) {
 	for _, spec := range b.Params {
 		value := f.get(spec.Name)
 		if value == nil {
-			if spec.Required {
-				f.require(spec.Name, b.Name+" needs params: {"+spec.Name+": "+string(spec.Type)+"}")
+			if spec.Required && !parent.slips["params."+spec.Name] {
+				f.require(spec.Name, b.Name+" needs params: {"+spec.Name+": "+paramExample(spec)+"}")
 			}
 			if spec.Default != nil {
 				n.Params.Values[spec.Name] = spec.Default
@@ -69,6 +69,24 @@ func (f *fields) param(spec ParamSpec, v *node) any {
 	return s
 }
 
+func paramExample(spec ParamSpec) string {
+	switch spec.Type {
+	case ParamPath:
+		return "FILE"
+	case ParamString:
+		return "TEXT"
+	case ParamNumber, ParamInteger:
+		if spec.Min != nil {
+			return strconv.FormatFloat(max(1, *spec.Min), 'g', -1, 64)
+		}
+		return "1"
+	case ParamBool:
+		return "true"
+	case ParamAny:
+	}
+	return "VALUE"
+}
+
 func wanted(t ParamType) string {
 	switch t {
 	case ParamBool:
@@ -86,7 +104,7 @@ func (f *fields) numeric(spec ParamSpec, v *node, raw any) any {
 	i, whole := raw.(int64)
 	switch path := f.sub(spec.Name); {
 	case !ok || math.IsNaN(x) || math.IsInf(x, 0) || spec.Type == ParamInteger && !whole:
-		f.mismatch(v, path, wanted(spec.Type), "")
+		f.mismatch(v, path, wanted(spec.Type), numberHint(spec.Name, v))
 	case spec.Min != nil && x < *spec.Min:
 		f.fail(v.pos, path, "", "must be at least %g, not %s", *spec.Min, quote(v.text))
 	case spec.Max != nil && x > *spec.Max:

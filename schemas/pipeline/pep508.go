@@ -35,7 +35,11 @@ func checkRequirement(s string) (string, string) {
 	case len(s) > maxMatch:
 		return "is too long", ""
 	case strings.HasPrefix(strings.TrimSpace(s), "-"):
-		return "is an option of pip, which is not allowed here", hint
+		return "is an option of pip, which is not allowed here", "list the packages themselves, " + hint
+	case strings.HasSuffix(spec, ".txt"):
+		return "is a file", "list the packages themselves, " + hint
+	case requirementPattern().MatchString(strings.Replace(spec, "@", "==", 1)) && strings.Contains(spec, "@"):
+		return "is not a package", "write " + strings.Replace(spec, "@", "==", 1)
 	case strings.Contains(s, "://") || strings.Contains(spec, "@"):
 		return "is a URL, which is not allowed here", "name a package of the index"
 	case strings.ContainsAny(spec, `/\`) || strings.HasSuffix(spec, ".whl"):
@@ -55,6 +59,9 @@ func requirementHint(spec, hint string) string {
 		if fixed := name + "==" + version; requirementPattern().MatchString(fixed) {
 			return "write " + fixed
 		}
+	}
+	if parts := strings.Fields(spec); len(parts) == 2 && requirementPattern().MatchString(parts[0]+"=="+parts[1]) && isDigit(rune(parts[1][0])) {
+		return "write " + parts[0] + "==" + parts[1]
 	}
 	return hint
 }

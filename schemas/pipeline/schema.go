@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"strings"
 )
 
 // Schema is the JSON Schema (draft-07) of a pipeline file, indented, the same
@@ -160,12 +161,13 @@ const (
 	pathFirst = `(?:[^/\\.~` + unseen + `](?:[^/\\:` + unseen + `]` + pathChar + `*)?|\.(?:[^/\\.:` + unseen + `]` + pathChar + `*)?|\.\.[^/\\` + unseen + `]` + pathChar + `*)`
 	inside    = pathFirst + `(?:/+` + pathPart + `)*/*`
 	absolute  = `/|(?:/` + cleanPart + `)+`
+	url       = `://`
 	sockets   = `docker\.sock/*$|(?:^|/)containerd\.sock$`
 )
 
-func hostPath() object {
+func hostPath(unlike ...string) object {
 	return shape(inside, "must be a path inside the directory of the pipeline file, such as ./data").
-		with("maxLength", maxText).with("not", object{{"pattern", sockets}})
+		with("maxLength", maxText).with("not", object{{"pattern", strings.Join(append(unlike, sockets), "|")}})
 }
 
 func sizeShape() object {

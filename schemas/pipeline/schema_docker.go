@@ -16,13 +16,13 @@ func dockerSchema() object {
 	return record("The container of a module:Class", nil, object{
 		{"python_version", pythonSchema()},
 		{"python_packages", set("Packages of the index: PEP 508 names with extras, versions and markers", word("A package",
-			shape(requirementExpr+`(?:;[^`+unseen+`]*)?`, "must be a package such as numpy, numpy==2.1.0 or httpx[http2]>=0.27,<1").with("maxLength", maxMatch))).
+			shape(requirementExpr+`(?:;[^`+unseen+`]*)?`, "must be a package such as numpy, numpy==2.1.0 or httpx[http2]>=0.27,<1").with("maxLength", maxMatch).with("not", object{{"pattern", `\.(?:txt|whl)(?:;|$)`}}))).
 			with("examples", []words{{"numpy==2.1.0"}})},
-		{"wheels", set("Wheel files inside the project, installed together with python_packages", word("A wheel file, relative to the pipeline file", hostPath()).
+		{"wheels", set("Wheel files inside the project, installed together with python_packages", word("A wheel file, relative to the pipeline file", hostPath(url, `[*?]`)).
 			with("allOf", []object{{{"pattern", `\.whl$`}}})).with("examples", []words{{"./wheels/tool-1.0-py3-none-any.whl"}})},
 		{"system_dependencies", set("Debian packages of the image that runs", debian)},
 		{"build_dependencies", set("Debian packages that only the installation of python_packages needs, such as g++", debian)},
-		{"source", word("Directory with the module, inside the directory of the pipeline file; required unless image is set", hostPath()).with("examples", words{"./nodes/asr"})},
+		{"source", word("Directory with the module, inside the directory of the pipeline file; required unless image is set", hostPath(url)).with("examples", words{"./nodes/asr"})},
 		{"base_image", word("Image to build on, Debian with Python. Default: python of python_version, slim", image).with("examples", words{"python:3.11-slim"})},
 		{"image", word("A finished image, used as it is: nothing is built or copied in. With connections it must hold the SDK", image)},
 		{"command", array("Command of image, a word an item. Default: the image's own", textual("A word", shape("[^"+unseen+"]*", "must be one line without control characters"))).with("minItems", 1)},

@@ -8,7 +8,7 @@ func nodeSchema(builtins []Builtin) object {
 		names[i], docs[i] = b.Name, b.Doc
 	}
 	class := word("A class of your own, as module:Class, in docker.source or in docker.image",
-		shape(classExpr, "must be a built-in, or module:Class such as asr:Recognizer")).with("maxLength", maxMatch)
+		shape(classExpr, "must be a built-in, or module:Class such as asr:Recognizer")).with("maxLength", maxMatch).with("not", object{{"pattern", `\.py:`}})
 	node := record("One processing step", []string{"id", "node_type"}, object{
 		{"id", word("Name of the node, unique in the file, case ignored: a letter, then up to 62 letters, digits, - or _", idShape()).with("examples", words{"asr"})},
 		{"node_type", object{

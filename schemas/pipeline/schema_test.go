@@ -109,22 +109,22 @@ var around = regexp.MustCompile(`^(missing |more than |has no effect without )`)
 
 // blind is what a schema cannot see, by what Parse says of it, and why.
 var blind = map[string]string{
-	`^no node has the id `:                                "looks at the nodes",
-	`^the id .* is already at `:                           "looks at the other nodes",
-	`^"[A-Za-z]+" has no (input|output)s?($| called )`:    "looks at the node of a connection",
-	` sends .*, but .* takes `:                            "looks at both ends of a connection",
-	`^the same connection is already at `:                 "looks at the other connections; a port left out is the default one",
-	`^closes a cycle: `:                                   "looks at all connections",
-	`^more mistakes follow$`:                              "is about the list of mistakes",
-	`^has no effect: it bounds one call `:                 "looks at the connections",
-	`^".*" is already (at|mounted at|in env at) `:         "compares names, not texts: Pillow is pillow",
-	`has a marker that is not PEP 508$`:                   "a grammar with parentheses",
-	`^"a\.whl" is a path`:                                 "is a good name of a package",
-	`^"3\.1" must be 3\.9, `:                              "3.10 without quotes is the number 3.1 to a schema",
-	`^must be a size .*, not "0x10"$`:                     "is the number 16 to a schema",
-	`^must be an integer, not "(2\.0|1e3)"$`:              "is an integer to a schema",
-	`^must be at most 1073741824 bytes, not "`:            "a size with a unit is text to a schema",
-	`^unknown key "(cpu|source|target|ro|pth|form|too)"$`: "stands under a key that is itself unknown",
+	`^no node has the id `:                                   "looks at the nodes",
+	`^the id .* is already at `:                              "looks at the other nodes",
+	`^"[A-Za-z]+" has no (input|output)s?($| called )`:       "looks at the node of a connection",
+	` sends .*, but .* takes `:                               "looks at both ends of a connection",
+	`^the same connection is already at `:                    "looks at the other connections; a port left out is the default one",
+	`^closes a cycle: `:                                      "looks at all connections",
+	`^more mistakes follow$`:                                 "is about the list of mistakes",
+	`^has no effect: it bounds one call `:                    "looks at the connections",
+	`^".*" is already (at|mounted at|in env at) `:            "compares names, not texts: Pillow is pillow",
+	`has a marker that is not PEP 508$`:                      "a grammar with parentheses",
+	`^"3\.1" must be 3\.9, `:                                 "3.10 without quotes is the number 3.1 to a schema",
+	`^must be a size .*, not "0x10"$`:                        "is the number 16 to a schema",
+	`^must be an integer, not "(1\.0|2\.0|1e3)"$`:            "is an integer to a schema",
+	`^must be (a number, not "0\.5"|a list, not a mapping)$`: "stands under a key that is itself unknown",
+	`^must be at most 1 GiB, not "`:                          "a size with a unit is text to a schema",
+	`^unknown key "(cpu|source|target|ro|pth|form|too)"$`:    "stands under a key that is itself unknown",
 }
 
 func TestSchemaAllowsWhatParses(t *testing.T) {

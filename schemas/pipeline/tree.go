@@ -152,6 +152,7 @@ func (s *source) buildMapping(y *yaml.Node, depth int, aliased bool) *node {
 		}
 		key, merge, ok := s.key(y.Content[i])
 		if !ok {
+			n.kind = broken
 			continue
 		}
 		at := place(y.Content[i])
@@ -162,7 +163,11 @@ func (s *source) buildMapping(y *yaml.Node, depth int, aliased bool) *node {
 		first[key] = at
 		value := s.build(y.Content[i+1], depth+1, aliased || merge)
 		if merge {
-			merged = append(merged, s.mergeable(value)...)
+			more, ok := s.mergeable(value)
+			if !ok {
+				n.kind = broken
+			}
+			merged = append(merged, more...)
 		} else {
 			n.pairs = append(n.pairs, pair{key, at, value})
 		}
@@ -183,7 +188,7 @@ func (s *source) key(y *yaml.Node) (text string, merge, ok bool) {
 		y = y.Alias
 	}
 	if y.Kind != yaml.ScalarNode {
-		s.fail(at, "", "", "a key must be text")
+		s.fail(at, "", "quote a value that begins with {", "a key must be text")
 		return "", false, false
 	}
 	if y.Value == "<<" && y.Style == 0 {
@@ -200,26 +205,31 @@ func (s *source) key(y *yaml.Node) (text string, merge, ok bool) {
 	return n.text, false, true
 }
 
-func (s *source) mergeable(n *node) []pair {
+// mergeable returns what a merge key brings in; ok is false after a report.
+func (s *source) mergeable(n *node) (pairs []pair, ok bool) {
 	switch n.kind {
 	case mapping:
-		return n.pairs
+		return n.pairs, true
 	case sequence:
-		var all []pair
+		ok = true
 		for _, item := range n.items {
-			if item.kind == broken {
+			if item.kind == mapping {
+				pairs = append(pairs, item.pairs...)
 				continue
 			}
-			if item.kind != mapping {
+			if ok = false; item.kind != broken {
 				s.fail(item.pos, "", "", "<< takes mappings only")
-				return nil
+				return nil, false
 			}
-			all = append(all, item.pairs...)
 		}
-		return all
+		return pairs, ok
+	case scalar:
+		hint := "name the anchor of a mapping: <<: *anchor"
+		if isWord(n.text) && len(n.text) <= shown {
+			hint = "write <<: *" + n.text
+		}
+		s.fail(n.pos, "", hint, "<< takes a mapping or a list of mappings")
 	case broken:
-		return nil
 	}
-	s.fail(n.pos, "", "name the anchor of a mapping: <<: *anchor", "<< takes a mapping or a list of mappings")
-	return nil
+	return nil, false
 }
