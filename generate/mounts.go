@@ -54,6 +54,11 @@ func (r *resolver) mount(v pipeline.Volume) (m Mount, hint string, err error) {
 	}
 	m.Source = real
 	if full := path.Join(r.plan.base, real); path.IsAbs(full) {
+		if r.host.RealPath != nil { // the project itself may be reached by a link
+			if way, _, err := r.host.RealPath(full); err == nil {
+				full = way
+			}
+		}
 		if problem := r.holdsSocket(full); problem != "" {
 			return m, "", fmt.Errorf("%q %s", v.HostPath.V, problem)
 		}
