@@ -1,6 +1,7 @@
 package channeltest
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -219,6 +220,34 @@ func givenUp(r *run) {
 	w.do(Request{Do: "drain", WithinMS: 10000})
 }
 
+// anyMoment: whenever an end dies, every frame is counted once.
+func anyMoment(r *run) {
+	for _, retry := range []bool{false, true} {
+		s := r.spec(channel.Block, 64, 4)
+		s.Readers[0].Retry = retry
+		l, in := r.expected(s)
+		w := r.writer(r.h.Writer(r.T), s)
+		for range 3 {
+			w.start(Request{Do: "send", Count: 1000000, Length: 8, GapUS: 50})
+			in.start(Request{Do: "receive", Count: 1000000, Brief: true})
+			time.Sleep(rand.N(100 * time.Millisecond))
+			in.die()
+			in = r.again(s)
+			in.start(Request{Do: "receive", Count: 1000000, Brief: true})
+			time.Sleep(rand.N(100 * time.Millisecond))
+			w.die()
+			w = r.writer(r.h.Writer(r.T), s)
+		}
+		w.do(Request{Do: "send", Count: 3, Length: 8})
+		w.do(Request{Do: "end"})
+		w.do(Request{Do: "drain", WithinMS: 20000})
+		c := l.Slot(0)
+		if sent, counted := l.Frames(), c.Received().Load()+c.Dropped().Load(); sent != counted || c.Received().Load() < sent/2 {
+			r.Errorf("retry %v: %d frames sent, %d received, %d dropped", retry, sent, c.Received().Load(), c.Dropped().Load())
+		}
+	}
+}
+
 // comebacks are the cases in which an end dies and comes back.
 func comebacks() []testCase {
 	return []testCase{
@@ -228,5 +257,6 @@ func comebacks() []testCase {
 		{"retried", retried},
 		{"skipped", skipped},
 		{"given up", givenUp},
+		{"any moment", anyMoment},
 	}
 }

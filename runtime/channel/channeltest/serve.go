@@ -107,7 +107,7 @@ func (w *server) dispatch(q Request) {
 	}
 	w.mu.Unlock()
 	switch q.Do {
-	case "close", "alive", "counters":
+	case "close", "leave", "alive", "counters":
 		go w.do(q, p)
 	default:
 		p.queue <- q
