@@ -165,6 +165,25 @@ func destinations(connections []*pipeline.Connection) string {
 	return strings.Join(ids, ", ")
 }
 
+// largestInto is the largest payload that a node gets which sends on what it
+// gets. Feedback is left out: it would lead back here.
+func (r *resolver) largestInto(n *pipeline.Node) int64 {
+	e := r.ends[n.ID.V]
+	if e.largest > 0 { // one question a node, however many ways lead here
+		return e.largest
+	}
+	for _, c := range r.spec.Connections {
+		from := r.spec.Node(c.From.V)
+		if c.To.V == n.ID.V && !c.Feedback.V && from != nil && from.Outputs[c.FromOutput.V] != nil {
+			e.largest = max(e.largest, r.maxFrame(from, from.Outputs[c.FromOutput.V]))
+		}
+	}
+	if e.largest == 0 {
+		e.largest = pipeline.DefaultMaxFrame
+	}
+	return e.largest
+}
+
 // maxFrame is the largest payload of an output. For a built-in that the file
 // gives none, the host knows it, or the params bound it.
 func (r *resolver) maxFrame(n *pipeline.Node, port *pipeline.Port) int64 {
@@ -194,6 +213,8 @@ func (r *resolver) maxFrame(n *pipeline.Node, port *pipeline.Port) int64 {
 		common = 48_000 * 2 * 4  // 48 kHz, stereo, f32
 	)
 	switch n.Type.V {
+	case "Passthrough", "Throttle":
+		return r.largestInto(n)
 	case "AudioFileSource":
 		seconds := number("frame_ms", 20) / 1000
 		return int64(max(min(seconds*most, pipeline.DefaultMaxFrame), seconds*common))

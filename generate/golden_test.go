@@ -41,6 +41,7 @@ func builtins() []pipeline.Builtin {
 		}},
 		{Name: "TextFileSink", Inputs: input, Params: []pipeline.ParamSpec{{Name: "path", Type: pipeline.ParamPath, Required: true}}},
 		{Name: "NullSink", Inputs: input},
+		{Name: "Passthrough", Inputs: input, Outputs: []pipeline.BuiltinPort{{Name: "output"}}},
 	}
 }
 

@@ -162,6 +162,33 @@ func TestMaxFrameOfBuiltins(t *testing.T) {
 	}
 }
 
+// A node that sends on what it gets needs room for the largest that enters it;
+// many ways through such nodes are no more work than one.
+func TestMaxFrameOfPassthrough(t *testing.T) {
+	text := "version: v1\nnodes:\n  - {id: s, node_type: AudioFileSource, params: {path: x}, outputs: {output: {max_frame: 3MiB}}}\n" +
+		"  - {id: s0, node_type: AudioFileSource, params: {path: x}, outputs: {output: {max_frame: 5}}}\n" +
+		"  - {id: p0, node_type: Passthrough}\n"
+	connections := "connections:\n  - {from: s, to: p0}\n  - {from: s0, to: p0}\n"
+	const rounds = 30
+	for i := range rounds {
+		text += fmt.Sprintf("  - {id: a%[1]d, node_type: Passthrough}\n  - {id: b%[1]d, node_type: Passthrough}\n  - {id: p%d, node_type: Passthrough}\n", i, i+1)
+		for _, way := range []string{"a", "b"} {
+			connections += fmt.Sprintf("  - {from: p%d, to: %s%[1]d}\n  - {from: %[2]s%[1]d, to: p%[3]d}\n", i, way, i+1)
+		}
+	}
+	text += "  - {id: n, node_type: NullSink}\n" + connections + fmt.Sprintf("  - {from: p%d, to: n}\n  - {from: p1, to: p0, feedback: true}\n", rounds)
+	p := must(t, text, attached(), code())
+	for _, c := range p.Channels {
+		want := 3 << 20
+		if c.From == "s0" {
+			want = 5
+		}
+		if c.MaxFrame != want {
+			t.Errorf("%s: %d bytes, want %d", c.Name, c.MaxFrame, want)
+		}
+	}
+}
+
 func TestSharedMemoryIsTheSum(t *testing.T) {
 	p := must(t, text(t, "testdata/fanout"), attached(), dir("testdata/fanout"))
 	sum := int64(4096)

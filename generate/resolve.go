@@ -86,6 +86,7 @@ type resolver struct {
 type ends struct {
 	inputs  []channel.Input
 	outputs []channel.Output
+	largest int64 // payload that enters a node which sends it on; 0: not asked yet
 }
 
 // mistake is a finding without its text.
