@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import ctypes
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._errors import HeldError
+from ._header import HeaderPlace
 
 EMPTY = memoryview(b"")
 
@@ -70,6 +71,32 @@ def block_type(size: int) -> Any:
     a type, and frames of text rarely have the same length twice.
     """
     return ctypes.c_uint8 * max(1, size)
+
+
+class Place(NamedTuple):
+    """One slot of a segment, seen without a lease: for the copies that this package makes itself."""
+
+    header: HeaderPlace
+    payload: memoryview
+
+
+class Places:
+    """The slots of a segment by the address of their payload.
+
+    A segment has some dozens of slots, and each frame is in one of them. Making
+    a view takes longer than what is done with it, so each is made once.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.block = block_type(size)
+        self._known: dict[int, Place] = {}
+        self.get = self._known.get
+
+    def add(self, address: int, header: int) -> Place:
+        """Note a slot that was not seen before."""
+        payload = memoryview(self.block.from_address(address)).cast("B")
+        place = self._known[address] = Place(HeaderPlace.from_address(header), payload)
+        return place
 
 
 def writable(block: Any, keeper: Any, address: int, length: int) -> memoryview:

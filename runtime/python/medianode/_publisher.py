@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import time
 from collections.abc import Sequence
 from typing import Any, Optional
@@ -12,7 +11,7 @@ from ._config import Spec
 from ._errors import ChannelError, ClosedError, LoanedError, ReleasedError, TooLargeError
 from ._header import CONTROL, END_OF_STREAM, FAILED, Header, HeaderPlace, check, new_header
 from ._iox import Transport
-from ._lease import EMPTY, block_type, writable
+from ._lease import EMPTY, Places, writable
 from ._ledger import (
     ATTACHED,
     DETACHED,
@@ -36,11 +35,6 @@ from ._wait import CHECK_EVERY_MS, Check, patient
 
 # How often a wait looks again before it sleeps: some microseconds.
 SPINS = 16
-
-_view = ctypes.pythonapi.PyMemoryView_FromMemory
-_view.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
-_view.restype = ctypes.py_object
-_WRITE = 0x200
 
 
 class Loan:
@@ -83,11 +77,13 @@ class Loan:
         """
         if self._sample is None:
             raise ReleasedError("already sent or released")
-        sequence = self._from._claim(self.header, self.payload.nbytes, patience)
+        check(self.header, self.payload.nbytes)
+        sequence = self._from._claim(patience)
         for other in others:
             other.send(self.header, self.payload, patience)
         sample, self._sample = self._sample, None
-        self._from._send(sample, self.header, self.payload.nbytes, sequence)
+        place = HeaderPlace.from_address(sample.user_header_ptr)
+        self._from._send(sample, place, self.header, self.payload.nbytes, sequence)
         return sequence
 
 
@@ -114,7 +110,8 @@ class Publisher:
         self._slots = [_ledger.slot_index(i) for i in range(len(spec.readers))]
         self._limit = _iox.duration(CHECK_EVERY_MS)
         self._closed = False
-        self._block: Any = None
+        self._places = Places(spec.max_frame)
+        self._sources = Places(spec.max_frame)  # where frames that are handed on come from
         self._keeps = spec.history > 0
         self._words[W_START] = self._words[W_NEXT]
         self._words[W_STATE] = ATTACHED
@@ -132,23 +129,24 @@ class Publisher:
     def _writable(self, sample: Any, size: int) -> memoryview:
         # The port keeps the memory mapped: a view that is used too late is
         # wrong, but must not end the process.
-        if self._block is None:
-            self._block = block_type(self.spec.max_frame)
-        return writable(self._block, self._port, sample.payload_ptr, size)
+        return writable(self._places.block, self._port, sample.payload_ptr, size)
 
     def _loan(self, size: int) -> Any:
         spec = self.spec
         if size > spec.max_frame:
-            raise TooLargeError(
-                f"frame of {size} bytes, max_frame of the output is {spec.max_frame}: raise max_frame"
-                f" (channel {spec.name})"
-            )
+            raise self._too_large(size)
         self._alive()
         try:
             return self._port.loan_slice_uninit(size)
         except Exception as err:
             kind = LoanedError if "ExceedsMaxLoans" in str(err) else ChannelError
             raise kind(f"channel {spec.name}: loan of {size} bytes: {err}") from err
+
+    def _too_large(self, size: int) -> TooLargeError:
+        return TooLargeError(
+            f"frame of {size} bytes, max_frame of the output is {self.spec.max_frame}: raise max_frame"
+            f" (channel {self.spec.name})"
+        )
 
     @property
     def starved(self) -> bool:
@@ -161,36 +159,42 @@ class Publisher:
 
     def send(self, header: Header, payload: memoryview, patience: Check = patient) -> int:
         """Send a copy of payload and return its sequence, which header has then too."""
-        size = payload.nbytes
-        sample = self._loan(size)
-        if size:
-            _view(sample.payload_ptr, size, _WRITE)[:] = payload
-        return self._send_loan(sample, header, size, patience)
+        check(header, payload.nbytes)
+        return self._send_copy(header, payload, patience)
 
     def send_from(self, header: Header, address: int, size: int, patience: Check = patient) -> int:
-        """Send a copy of size bytes at an address, as ``send`` does."""
-        sample = self._loan(size)
-        ctypes.memmove(sample.payload_ptr, address, size)
-        return self._send_loan(sample, header, size, patience)
+        """Send a copy of size bytes at an address, as ``send`` does, of a frame that was checked when it came."""
+        if size > self.spec.max_frame:
+            raise self._too_large(size)
+        source = self._sources.get(address)
+        if source is None:
+            source = self._sources.add(address, address)
+        return self._send_copy(header, source.payload[:size], patience)
 
-    def _send_loan(self, sample: Any, header: Header, size: int, patience: Check) -> int:
-        sequence = self._claim(header, size, patience)
-        self._send(sample, header, size, sequence)
+    def _send_copy(self, header: Header, payload: memoryview, patience: Check) -> int:
+        size = payload.nbytes
+        sample = self._loan(size)
+        address = sample.payload_ptr
+        place = self._places.get(address)
+        if place is None:
+            place = self._places.add(address, sample.user_header_ptr)
+        place.payload[:size] = payload
+        sequence = self._claim(patience)
+        self._send(sample, place.header, header, size, sequence)
         return sequence
 
-    def _claim(self, header: Header, size: int, patience: Check) -> int:
+    def _claim(self, patience: Check) -> int:
         self._alive()
-        check(header, size)
         sequence = self._words[W_NEXT]
         if self._blocks and self._full(sequence) is not None:
             self._wait_for_room(sequence, patience)
         return sequence
 
-    def _send(self, sample: Any, header: Header, size: int, sequence: int) -> None:
+    def _send(self, sample: Any, place: HeaderPlace, header: Header, size: int, sequence: int) -> None:
         words = self._words
         header.sequence = sequence
         header.sent = time.monotonic_ns()
-        HeaderPlace.from_address(sample.user_header_ptr).header = header
+        place.header = header
         # The claim comes before the frame: a reader that joins in between reads
         # the claim as its base and does not count this frame as lost.
         words[W_NEXT] = sequence + 1

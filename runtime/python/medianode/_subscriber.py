@@ -12,7 +12,7 @@ from ._config import Spec
 from ._errors import ChannelError, ClosedError, CorruptError
 from ._header import CONTROL, END_OF_STREAM, FAILED, Header, check, new_header
 from ._iox import Transport
-from ._lease import Lease, block_type, too_many_held
+from ._lease import Lease, Places, too_many_held
 from ._ledger import (
     ATTACHED,
     DETACHED,
@@ -80,7 +80,8 @@ class Subscriber:
             if isinstance(err, ChannelError) or not isinstance(err, Exception):
                 raise
             raise ChannelError(f"channel {spec.name}: subscribe: {err}") from err
-        self.block = block_type(spec.max_frame)
+        self._places = Places(spec.max_frame)
+        self.block = self._places.block
         self._hold = self.reader.hold
         self._words = self.ledger.words
         self._slot = _ledger.slot_index(slot)
@@ -188,7 +189,11 @@ class Subscriber:
         return True
 
     def _admit(self, sample: Any) -> Union[Received, CorruptError, None]:
-        header = Header.from_buffer_copy(Header.from_address(sample.user_header_ptr))
+        address = sample.payload_ptr
+        place = self._places.get(address)
+        if place is None:
+            place = self._places.add(address, sample.user_header_ptr)
+        header = Header.from_buffer_copy(place.header)
         sequence = header.sequence
         words, slot = self._words, self._slot
         expected = words[slot + R_NEXT]
@@ -227,7 +232,7 @@ class Subscriber:
             return bad
         if not self._in_hand:
             self._first(sequence)
-        return Received(header, sample.payload_ptr, length, Lease(sample, self._held))
+        return Received(header, address, length, Lease(sample, self._held))
 
     def _first(self, sequence: int) -> None:
         """Note the oldest frame that is not done with."""

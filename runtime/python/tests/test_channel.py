@@ -27,7 +27,7 @@ from medianode._errors import (
     ReleasedError,
     TooLargeError,
 )
-from medianode._header import BYTES, FAILED, new_header
+from medianode._header import BYTES, FAILED, HeaderPlace, new_header
 from medianode._ledger import DETACHED, R_NEXT, R_STATE, W_BLOCKED, W_NEXT, Ledger, slot_index
 from medianode._publisher import Publisher
 
@@ -299,8 +299,9 @@ def test_sequence_of_a_failed_send_is_spent(runtime: FakeRuntime) -> None:
     spec = runtime.create(runtime.spec("c"))
     reader, writer = runtime.subscriber(spec), runtime.publisher(spec)
     loan = writer.loan(0)
+    place = HeaderPlace.from_address(loan._sample.user_header_ptr)
     with pytest.raises(ChannelError, match="broken"):
-        writer._send(HalfSent(loan._sample), new_header(BYTES), 0, 0)
+        writer._send(HalfSent(loan._sample), place, new_header(BYTES), 0, 0)
     loan.release()
     assert reader.receive(until(1)).header.sequence == 0
     writer.end(failed=True)
