@@ -16,10 +16,11 @@ const module = "github.com/medianode/docker-medianode"
 // the others. Whoever adds a line here changes the design, and says why.
 var imports = map[string][]string{
 	"":                            {"plugin"},
-	"plugin":                      {"generate", "generate/image", "plugin/doctor", "runtime", "runtime/builtin", "runtime/channel", "runtime/iox", "runtime/node", "runtime/python", "schemas", "schemas/graph", "schemas/pipeline"},
+	"plugin":                      {"generate", "generate/image", "plugin/doctor", "runtime", "runtime/builtin", "runtime/channel", "runtime/iox", "runtime/node", "runtime/python", "schemas", "schemas/graph", "schemas/origin", "schemas/pipeline"},
 	"plugin/doctor":               {"runtime", "runtime/channel"}, // where projects lie, and the proof of shared memory
 	"schemas":                     {},                             // the JSON Schema as a file
-	"schemas/graph":               {"schemas/pipeline"},           // draws what the language says
+	"schemas/origin":              {},
+	"schemas/graph":               {"schemas/pipeline"}, // draws what the language says
 	"schemas/pipeline":            {},
 	"generate":                    {"generate/dockerfile", "runtime/channel", "schemas/pipeline"},
 	"generate/dockerfile":         {},
@@ -34,7 +35,7 @@ var imports = map[string][]string{
 }
 
 // pure packages decide and do not act: no files, no network, no clock.
-var pure = []string{"schemas/graph", "schemas/pipeline", "generate", "generate/dockerfile"}
+var pure = []string{"schemas/graph", "schemas/origin", "schemas/pipeline", "generate", "generate/dockerfile"}
 
 type goPackage struct {
 	ImportPath string
