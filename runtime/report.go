@@ -159,17 +159,24 @@ func (r Report) notes() []string {
 	return lines
 }
 
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
 // restarts are the lines about nodes that were started again.
 func (r Report) restarts() []string {
 	var lines []string
 	for _, n := range r.Nodes {
 		if n.Restarts > 0 {
-			lines = append(lines, fmt.Sprintf("%s: restarted %d times", n.Node, n.Restarts))
+			lines = append(lines, n.Node+": restarted "+times(n.Restarts))
 		}
 	}
 	for _, c := range r.Connections {
 		if c.Unfinished > 0 {
-			lines = append(lines, fmt.Sprintf("%s → %s: %d received frames were in process when the node died", c.From, c.To, c.Unfinished))
+			lines = append(lines, fmt.Sprintf("%s → %s: %d of the frames received were in process when the node died", c.From, c.To, c.Unfinished))
 		}
 	}
 	return lines

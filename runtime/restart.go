@@ -114,16 +114,16 @@ func (s *Session) expect(m *member, back bool) {
 // mayRevive says whether a node that has ended by itself, or is about to, is
 // started again.
 func (s *Session) mayRevive(m *member, failed bool) bool {
-	if s.stopping || s.exiting || m.container == "" || m.closed || m.forced || !m.Restart.wants(failed) {
+	if s.stopping || s.exiting || m.container == "" || m.forced || !m.Restart.wants(failed) || s.isThrough(m) {
 		return false
 	}
 	attempts, _ := m.Restart.limits()
-	return m.Restart.used(m.restarts, time.Now()) < attempts && !s.hasSentAll(m)
+	return m.Restart.used(m.restarts, time.Now()) < attempts
 }
 
-// hasSentAll says whether all of a node's streams have ended: there is nothing
-// to go on with.
-func (s *Session) hasSentAll(m *member) bool {
+// isThrough says whether all of a node's streams have ended, or, if it has
+// none, whether it has said that it is through: there is nothing to go on with.
+func (s *Session) isThrough(m *member) bool {
 	streams := 0
 	for _, o := range m.Outputs {
 		for _, spec := range o.Channels {
@@ -133,7 +133,7 @@ func (s *Session) hasSentAll(m *member) bool {
 			}
 		}
 	}
-	return streams > 0
+	return streams > 0 || m.closed
 }
 
 // revive plans the restart of a node whose process has ended, if its policy
@@ -156,7 +156,7 @@ func (s *Session) revive(m *member) bool {
 	}
 	s.warn(fmt.Sprintf("%v: starts again in %s, restart %d of %d", s.describe(m, &e), m.delay, m.Restart.used(m.restarts, time.Now()), attempts))
 	s.setState(m, StateRestarting)
-	m.reviving, m.deadline = true, time.Time{}
+	m.reviving, m.closed, m.deadline = true, false, time.Time{}
 	ctx, cancel := context.WithCancel(s.life)
 	m.cancel = cancel
 	id, delay := m.container, m.delay
@@ -247,6 +247,7 @@ func (s *Session) rejoin(m *member) {
 // endForGood ends a node that is dead and will not be started any more.
 func (s *Session) endForGood(m *member) {
 	m.exited = true
+	s.expect(m, false)
 	switch {
 	case s.killed:
 		s.setState(m, StateFailed)

@@ -303,6 +303,7 @@ func (s *Session) settle(m *member) {
 		return
 	}
 	m.exited, m.deadline = true, time.Time{}
+	s.expect(m, false)
 	if m.bye == nil {
 		s.group.Go(func() { s.clean(m) })
 	}
