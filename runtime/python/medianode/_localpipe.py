@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from ._config import Reader, Spec
-from ._errors import ChannelError, ClosedError, HeldError, LoanedError, TooLargeError
+from ._errors import ChannelError, ClosedError, LoanedError, TooLargeError
 from ._header import CONTROL, END_OF_STREAM, FAILED, Header, check, new_header
-from ._lease import EMPTY, Lease, block_type
+from ._lease import EMPTY, Lease, block_type, too_many_held
 
 if TYPE_CHECKING:
     from ._wait import Check
@@ -227,10 +227,7 @@ class PipeSubscriber:
 
         gc.collect()  # what is kept by a cycle of references only is not kept by the node
         if self.full:
-            raise HeldError(
-                f"{len(self._held)} frames are kept, and hold of the connection is {self._hold}:"
-                " keep frame.copy(), or raise hold"
-            )
+            raise too_many_held(len(self._held), self._hold)
 
     def announce(self, waiting: bool) -> bool:
         """Say whether there is something."""
