@@ -18,7 +18,7 @@ const (
 	maxBytes      = 1 << 20
 	maxDepth      = 64
 	maxDiags      = 100
-	maxIndicators = 30_000 // places where YAML may begin a token
+	maxIndicators = 24_000 // places where YAML may begin a token
 	maxExpanded   = 5_000  // values that aliases and merge keys bring in
 )
 
