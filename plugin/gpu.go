@@ -21,7 +21,7 @@ func (e *env) explainGPU(s *source, err error) error {
 		}
 		found = append(found, &pipeline.Diagnostic{
 			File: s.path, Pos: n.Docker.GPUDevices[0].Pos, Path: fmt.Sprintf("nodes[%d].docker.gpu_devices", i),
-			Message: fmt.Sprintf("the engine cannot give %s a GPU: %v", n.ID.V, err),
+			Message: fmt.Sprintf("the engine cannot give %q a GPU: %v", n.ID.V, err),
 			Hint:    "the engine's machine needs NVIDIA's driver and container toolkit: nvidia-ctk runtime configure --runtime=docker, then restart the engine",
 		})
 	}
