@@ -72,6 +72,7 @@ lint: toolchain shim $(LINTER) $(VENV)/complete ## every linter, and that other 
 	cargo clippy --locked --all-targets --manifest-path $(SHIM)/Cargo.toml -- -D warnings || failed=1; \
 	cargo fmt --check --manifest-path $(SHIM)/Cargo.toml || failed=1; \
 	$(VENV)/bin/ruff check runtime/python || failed=1; \
+	$(VENV)/bin/mypy --config-file runtime/python/pyproject.toml runtime/python/medianode || failed=1; \
 	$(VENV)/bin/ruff check $(PYCONF) --extend-exclude runtime/python . || failed=1; \
 	$(VENV)/bin/ruff format $(PYCONF) --check . || failed=1; \
 	$(VENV)/bin/shellcheck .ci/base-images .ci/engine .ci/run .ci/toolchain || failed=1; \
