@@ -1,5 +1,6 @@
 // Package builtin holds the nodes that the runtime runs itself, without a
-// container: sources and sinks at the ends of a pipeline.
+// container: sources and sinks at the ends of a pipeline, and what is simple
+// between them.
 //
 // Every path is relative to the directory of the pipeline file and stays
 // inside it, through symbolic links too.

@@ -2,6 +2,7 @@ package builtin_test
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -76,6 +77,42 @@ func TestMixBackInTime(t *testing.T) {
 		t.Errorf("got %v", values[int16](joined(got)))
 	}
 	wantTimes(t, got, 1e9)
+}
+
+// Whatever the frames and the gaps of the sources are, every sample is the sum
+// of those of its time.
+func TestMixRandom(t *testing.T) {
+	const rate, length = 16000, 4000
+	for seed := range uint64(30) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		want, some := make([]int16, length), make([]bool, length)
+		streams := make([]stream, 1+random.IntN(4))
+		for i := range streams {
+			for at := random.IntN(500); at < length-1000; at += 100 + random.IntN(400) {
+				piece := make([]int16, 1+random.IntN(900))
+				for k := range piece {
+					piece[k] = int16(random.IntN(2000) - 1000)
+					want[at+k] += piece[k]
+					some[at+k] = true
+				}
+				frames := cut(mono(rate, channel.S16), int64(at)*1e9/rate, packed(piece...), 1+random.IntN(300))
+				frames[0].header.Flags = channel.Discontinuity
+				streams[i].frames = append(streams[i].frames, frames...)
+				at += len(piece)
+			}
+		}
+		have, sent := make([]int16, length), make([]bool, length)
+		for _, f := range (filter{nodeType: "Mix", streams: streams}).output(t) {
+			at := int((f.header.PTS*rate + 5e8) / 1e9)
+			for k, v := range values[int16](f.payload) {
+				have[at+k] += v
+				sent[at+k] = true
+			}
+		}
+		if !slices.Equal(have, want) || !slices.Equal(sent, some) {
+			t.Errorf("seed %d: %d sources give something else", seed, len(streams))
+		}
+	}
 }
 
 func TestMixClips(t *testing.T) {

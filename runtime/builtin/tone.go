@@ -58,7 +58,11 @@ func toneSource(s setup) testToneSource {
 
 func toneMaxFrame(s setup) (int64, error) {
 	t := toneSource(s)
-	return t.samples * int64(blockBytes(t.format)), nil
+	samples := t.samples
+	if t.total > 0 {
+		samples = min(samples, t.total)
+	}
+	return samples * int64(blockBytes(t.format)), nil
 }
 
 func (t testToneSource) run(ctx context.Context, ports *node.Ports) error {
