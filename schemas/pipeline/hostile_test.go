@@ -4,13 +4,17 @@ package pipeline_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/medianode/docker-medianode/schemas/pipeline"
 )
@@ -156,17 +160,34 @@ func FuzzParse(f *testing.F) {
 		if spec != nil {
 			all = spec.Warnings
 		}
+		lines := textLines(src)
 		for _, d := range all {
-			if d.Pos.Line < 1 || d.Pos.Col < 1 || d.Message == "" {
-				t.Errorf("%+v", d)
+			if d.Message == "" || d.Pos.Line < 1 || d.Pos.Line > len(lines) || d.Pos.Col < 1 ||
+				d.Pos.Col > utf8.RuneCountInString(lines[d.Pos.Line-1])+1 {
+				t.Errorf("%+v of %d lines", d, len(lines))
 			}
 		}
 		var b bytes.Buffer
-		if err := all.Format(&b, src, false); err != nil {
+		if err := errors.Join(all.Format(&b, src, false), all.GitHub(&b)); err != nil {
 			t.Fatal(err)
 		}
 		if i := strings.IndexFunc(b.String(), unprintable); i >= 0 {
 			t.Errorf("raw character in %q", b.String()[i:])
 		}
+		if _, err := json.Marshal(all); err != nil {
+			t.Error(err)
+		}
+		again, err := pipeline.Parse("p.yaml", src, known)
+		other, _ := pipeline.AsDiagnostics(err)
+		nan := bytes.Contains(bytes.ToLower(src), []byte(".nan")) // is equal to nothing
+		if spec != nil && !nan && !reflect.DeepEqual(spec, again) || spec == nil && !reflect.DeepEqual(all, other) {
+			t.Errorf("two readings: %v, %v", all, other)
+		}
 	})
+}
+
+// textLines breaks where YAML does.
+func textLines(src []byte) []string {
+	text := strings.TrimPrefix(string(src), "\ufeff")
+	return strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text), "\n")
 }

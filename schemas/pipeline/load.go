@@ -151,9 +151,16 @@ func (s *source) syntax(err error, src []byte) {
 	if end := strings.Contains(le.Message, "end of stream"); at.Line < 1 || end && le.ContextMark.Line > 0 {
 		at = Pos{le.ContextMark.Line, le.ContextMark.Column}
 	}
-	at.Col = max(1, at.Col)
-	opened := Pos{le.ContextMark.Line, max(1, le.ContextMark.Column)}
-	s.fail(at, "", syntaxHint(le.Message, splitLines(src), at, opened), "not YAML: %s", printable(le.Message))
+	lines := splitLines(src)
+	at, opened := inside(lines, at), inside(lines, Pos{le.ContextMark.Line, le.ContextMark.Column})
+	s.fail(at, "", syntaxHint(le.Message, lines, at, opened), "not YAML: %s", printable(le.Message))
+}
+
+// inside is the place nearest to at that the text has.
+func inside(lines []string, at Pos) Pos {
+	at.Line = min(max(1, at.Line), len(lines))
+	at.Col = min(max(1, at.Col), utf8.RuneCountInString(lines[at.Line-1])+1)
+	return at
 }
 
 func place(y *yaml.Node) Pos { return Pos{max(1, y.Line), max(1, y.Column)} }

@@ -10,8 +10,8 @@ import (
 // Schema is the JSON Schema (draft-07) of a pipeline file, indented, the same
 // bytes for the same built-ins. It is for editors: it says what can be said of a
 // value where it stands. What needs the rest of the file (ids that exist, kinds
-// that agree, cycles) or the text as written is for Parse alone, which is never
-// less strict.
+// that agree, cycles) is for Parse alone. Parse also takes a name as written that
+// an editor takes for no text, such as an id of true.
 func Schema(builtins []Builtin) []byte {
 	builtins = slices.Clone(builtins)
 	slices.SortFunc(builtins, func(a, b Builtin) int { return compare(a.Name, b.Name) })
@@ -159,14 +159,14 @@ const (
 	cleanPart = `(?:[^/\\.` + unseen + `]` + pathChar + `*|\.[^/\\.` + unseen + `]` + pathChar + `*|\.\.` + pathChar + `+)`
 	// A drive letter and ~ lead out although they look inside.
 	pathFirst = `(?:[^/\\.~` + unseen + `](?:[^/\\:` + unseen + `]` + pathChar + `*)?|\.(?:[^/\\.:` + unseen + `]` + pathChar + `*)?|\.\.[^/\\` + unseen + `]` + pathChar + `*)`
-	inside    = pathFirst + `(?:/+` + pathPart + `)*/*`
+	within    = pathFirst + `(?:/+` + pathPart + `)*/*`
 	absolute  = `/|(?:/` + cleanPart + `)+`
 	url       = `://`
 	sockets   = `docker\.sock/*$|(?:^|/)containerd\.sock$`
 )
 
 func hostPath(unlike ...string) object {
-	return shape(inside, "must be a path inside the directory of the pipeline file, such as ./data").
+	return shape(within, "must be a path inside the directory of the pipeline file, such as ./data").
 		with("maxLength", maxText).with("not", object{{"pattern", strings.Join(append(unlike, sockets), "|")}})
 }
 

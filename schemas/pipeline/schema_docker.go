@@ -80,7 +80,7 @@ func gpuSchema() object {
 }
 
 func volumeSchema() object {
-	host := shape("(?:"+inside+")|(?:"+absolute+")", "must be a path inside the directory of the pipeline file, such as ./data").
+	host := shape("(?:"+within+")|(?:"+absolute+")", "must be a path inside the directory of the pipeline file, such as ./data").
 		with("maxLength", maxText).with("not", object{{"pattern", sockets}})
 	taken := `^/(?:proc|sys|dev|opt/venv|tmp/iceoryx2|etc/iceoryx2)(?:/|$)|^/(?:tmp|opt|etc|usr|bin|lib|lib64|sbin|var|run)?$|^/tmp/mn-|(?:^|/)docker\.sock$|:`
 	container := shape(absolute, "must be an absolute path such as /data").
