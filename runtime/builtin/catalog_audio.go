@@ -2,13 +2,16 @@ package builtin
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
 	"github.com/medianode/docker-medianode/schemas/pipeline"
 )
 
 // audioEntries are the nodes that read, make, change and write sound.
-func audioEntries() []entry {
+func audioEntries() []entry { return slices.Concat(audioEnds(), audioFilters()) }
+
+func audioEnds() []entry {
 	return []entry{
 		{
 			Builtin: pipeline.Builtin{
@@ -40,6 +43,22 @@ func audioEntries() []entry {
 			},
 			make: newTestToneSource, maxFrame: toneMaxFrame,
 		},
+		{
+			Builtin: pipeline.Builtin{
+				Name: "AudioFileSink", Doc: "Writes sound of one format as a WAV file; of more than 4 GiB as RF64",
+				Inputs: inputPort(channel.Audio.String()),
+				Params: []pipeline.ParamSpec{
+					pathParam("WAV file to write, relative to the pipeline file"),
+					sampleFormatParam("Sample format of the file"),
+				},
+			},
+			make: newAudioFileSink, inputs: oneInput,
+		},
+	}
+}
+
+func audioFilters() []entry {
+	return []entry{
 		{
 			Builtin: pipeline.Builtin{
 				Name: "Resample", Doc: "Changes the rate of sound, and if asked for its sample format",
@@ -86,17 +105,6 @@ func audioEntries() []entry {
 				Params: []pipeline.ParamSpec{gainParam("Gain in dB; what is beyond full scale is clipped")},
 			},
 			make: newGain,
-		},
-		{
-			Builtin: pipeline.Builtin{
-				Name: "AudioFileSink", Doc: "Writes sound of one format as a WAV file; of more than 4 GiB as RF64",
-				Inputs: inputPort(channel.Audio.String()),
-				Params: []pipeline.ParamSpec{
-					pathParam("WAV file to write, relative to the pipeline file"),
-					sampleFormatParam("Sample format of the file"),
-				},
-			},
-			make: newAudioFileSink, inputs: oneInput,
 		},
 	}
 }
