@@ -66,9 +66,13 @@ func TestFaults(t *testing.T) {
 		"left-directory": {func(f *Facts) { f.Projects = []Project{{Name: "gone", Bytes: 2048}} }, "leftovers", Warn, "directory of gone (2 KiB)", "docker medianode down -p gone"},
 		"left-link": {func(f *Facts) { f.Links = []Link{{Path: "/tmp/mn-1", Project: "gone", Dangling: true}} },
 			"leftovers", Warn, "/tmp/mn-1 of gone", "docker medianode down -p gone"},
-		"left-container": {func(f *Facts) { f.Containers = []Container{{"gone-asr-1", "gone", "running"}} },
-			"leftovers", Warn, "container gone-asr-1 (running)", "docker medianode down -p gone"},
-		"left-probe": {func(f *Facts) { f.Containers = []Container{{"probe", "", "created"}} }, "leftovers", Warn, "container probe", "docker rm"},
+		"left-container": {func(f *Facts) { f.Containers = []Container{{"gone-asr-1", "gone", "exited"}} },
+			"leftovers", Warn, "container gone-asr-1 (exited)", "docker medianode down -p gone"},
+		"left-running": {func(f *Facts) {
+			f.Projects = []Project{{Name: "gone"}}
+			f.Containers = []Container{{"gone-asr-1", "gone", "running"}}
+		}, "leftovers", Warn, "container gone-asr-1 (running)", "docker medianode down -p gone"},
+		"left-probe": {func(f *Facts) { f.Containers = []Container{{"probe", "", "created"}} }, "leftovers", Warn, "container probe", "docker rm -f probe"},
 		"foreign-root": {func(f *Facts) { f.Foreign = Foreign{There: true, Files: 3, Old: 1} },
 			"other iceoryx2", Warn, "uid 0, 3 files, 1 older", "have uid 0 remove it"},
 		"foreign-closed": {func(f *Facts) { f.Foreign = Foreign{There: true, Writable: true, Err: bad} }, "other iceoryx2", Warn, "the reason", "may not start"},
@@ -126,13 +130,13 @@ func TestRunning(t *testing.T) {
 	f := healthy()
 	f.Projects = []Project{{Name: "live", PID: 7, Bytes: 1 << 20}}
 	f.Links = []Link{{Path: "/tmp/mn-1", Project: "live"}}
-	f.Containers = []Container{{"live-asr-1", "live", "running"}}
+	f.Containers = []Container{{"live-asr-1", "live", "running"}, {"other-a-1", "other", "running"}, {"other-b-1", "other", "running"}}
 	findings := Judge(f)
 	if Worst(findings) != OK {
 		t.Error(findings)
 	}
 	i := slices.IndexFunc(findings, func(f Finding) bool { return f.Check == "running" })
-	if want := "live (process 7, 1 MiB)"; findings[i].Found != want {
+	if want := "live (process 7, 1 MiB), other (in containers alone)"; findings[i].Found != want {
 		t.Errorf("%q, want %q", findings[i].Found, want)
 	}
 }

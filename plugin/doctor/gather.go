@@ -40,7 +40,7 @@ type Sources struct {
 // the other. An engine that hangs is a finding, not a reason to hang.
 const (
 	questionTime = 2 * time.Second
-	engineTime   = 5 * time.Second
+	engineTime   = 3 * time.Second
 )
 
 // Gather sees everything that there is, at the same time.

@@ -183,16 +183,27 @@ func projects(f Facts) Finding {
 			running = append(running, fmt.Sprintf("%s (process %d, %s)", p.Name, p.PID, size(p.Bytes)))
 		}
 	}
+	for _, c := range f.Containers {
+		if text := c.Project + " (in containers alone)"; c.alone(f.Projects) && !slices.Contains(running, text) {
+			running = append(running, text)
+		}
+	}
 	if len(running) == 0 {
 		return Finding{"running", OK, "no project", ""}
 	}
 	return Finding{"running", OK, strings.Join(running, ", "), ""}
 }
 
+// alone says that a container runs and its project has no directory here: its
+// runtime is in a container too, or compose runs it.
+func (c Container) alone(projects []Project) bool {
+	return c.State == "running" && c.Project != "" && !slices.ContainsFunc(projects, func(p Project) bool { return p.Name == c.Project })
+}
+
 // leftovers are directories, links and containers of projects that nobody runs.
 func leftovers(f Facts) Finding {
 	live := map[string]bool{}
-	var left, names []string
+	var left, names, single []string
 	add := func(project, what string) {
 		left = append(left, what)
 		if project != "" && !slices.Contains(names, project) {
@@ -211,8 +222,12 @@ func leftovers(f Facts) Finding {
 		}
 	}
 	for _, c := range f.Containers {
-		if !live[c.Project] {
-			add(c.Project, fmt.Sprintf("container %s (%s)", c.Name, c.State))
+		if live[c.Project] || c.alone(f.Projects) {
+			continue
+		}
+		add(c.Project, fmt.Sprintf("container %s (%s)", c.Name, c.State))
+		if c.Project == "" {
+			single = append(single, c.Name)
 		}
 	}
 	if len(left) == 0 {
@@ -222,8 +237,8 @@ func leftovers(f Facts) Finding {
 	for i, name := range names {
 		do[i] = "docker medianode down -p " + name
 	}
-	if len(do) == 0 {
-		do = []string{"docker rm -f the containers"}
+	if len(single) > 0 {
+		do = append(do, "docker rm -f "+strings.Join(single, " "))
 	}
 	return Finding{"leftovers", Warn, strings.Join(left, ", "), strings.Join(do, "; ")}
 }
