@@ -1,8 +1,9 @@
 """Cost of a frame that goes through a node, beside the iceoryx2 package doing the same by hand.
 
 python tests/bench_echo.py prints, for two sizes: the time of one step (receive,
-copy into the output, send) in this process, where nothing waits, and a round
-trip through a node in a process of its own, with wake-ups.
+copy into the output, send) in this process, where nothing waits, for the ways
+in which a node may give a frame; and a round trip through a node in a process
+of its own, with wake-ups, for the ways of waiting. By hand is the floor.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from typing import Any, Callable
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
+import numpy as np
 from fake_runtime import FakeRuntime, NodeProcess, entering, leaving, until
 
-from medianode import Node, _iox
+from medianode import Frame, Node, _iox
 from medianode._config import Domain, NodeConfig
 from medianode._header import BYTES, Header, new_header
 from medianode._session import Session
@@ -54,11 +56,61 @@ while True:
 """
 
 
-class Echo(Node):
+# Between round trips: a stream with a rate, after whose frames a node sleeps.
+PAUSE = 0.001
+
+
+class Return(Node):
     """Gives back what it gets."""
 
     def process(self, frame: Any) -> Any:
         return frame
+
+
+class Yield(Node):
+    """Yields what it gets."""
+
+    def process(self, frame: Any) -> Any:
+        yield frame
+
+
+class Emit(Node):
+    """Sends what it gets by itself."""
+
+    def process(self, frame: Any) -> Any:
+        self.emit(frame)
+
+
+class Make(Node):
+    """Makes a frame of bytes."""
+
+    def process(self, frame: Any) -> Any:
+        return Frame.from_bytes(frame.data)
+
+
+class Invert(Node):
+    """Computes an array and gives it."""
+
+    def process(self, frame: Any) -> Any:
+        return Frame.from_bytes(np.invert(frame.numpy()))
+
+
+class InPlace(Node):
+    """Computes the same where it is read."""
+
+    def process(self, frame: Any) -> Any:
+        with self.loan_bytes(len(frame.data)) as f:
+            np.invert(frame.numpy(), out=f.numpy())
+
+
+class Batch(Node):
+    """Gives back what it gets, as a batch of one."""
+
+    def process_batch(self, frames: Any) -> Any:
+        return frames
+
+
+NODES = (Return, Yield, Emit, Make, Batch, Invert, InPlace)
 
 
 def measure(step: Callable[[], Any], before: Callable[[], Any], after: Callable[[], Any], count: int) -> float:
@@ -89,7 +141,7 @@ def plain_step(runtime: FakeRuntime, into: Any, out: Any, send: Callable[[], Any
     return measure(by_hand, send, back.receive, count)
 
 
-def steps(runtime: FakeRuntime, size: int, count: int) -> tuple[float, float]:
+def steps(runtime: FakeRuntime, size: int, count: int) -> dict[str, float]:
     into = runtime.create(runtime.spec("in", max_frame=size))
     out = runtime.create(runtime.spec("out", max_frame=size))
     writer = runtime.publisher(into)
@@ -98,24 +150,25 @@ def steps(runtime: FakeRuntime, size: int, count: int) -> tuple[float, float]:
     def send() -> None:
         writer.send(new_header(BYTES), payload)
 
-    plain = plain_step(runtime, into, out, send, count)
+    found = {"by hand": plain_step(runtime, into, out, send, count)}
     config = NodeConfig.parse(
         {
             "version": 1, "id": "n", "type": "m:C", "domain": vars(runtime.domain),
             "inputs": [entering(into)], "outputs": [leaving(out, max_frame=size)],
         }
     )  # fmt: skip
-    session = Session("main", Echo(), config, runtime.transport, Caller(), lambda: None, lambda: False)
-    reader = runtime.subscriber(out)
-    sdk = measure(session.step, send, reader.take, count)
-    session.ports.close()
-    reader.close()
+    for node in NODES:
+        session = Session("main", node(), config, runtime.transport, Caller(), lambda: None, lambda: False)
+        reader = runtime.subscriber(out)
+        found[node.__name__] = measure(session.step, send, reader.take, count)
+        session.ports.close()
+        reader.close()
     writer.close()
-    return plain, sdk
+    return found
 
 
-def round_trip(runtime: FakeRuntime, size: int, count: int, plain: bool) -> float:
-    mark = f"{size}{plain}"
+def round_trip(runtime: FakeRuntime, size: int, count: int, wait: str) -> float:
+    plain, mark = wait == "by hand", f"{size}{wait.replace(' ', '')}"
     into = runtime.create(runtime.spec("rin" + mark, max_frame=size))
     out = runtime.create(runtime.spec("rout" + mark, max_frame=size))
     reader, writer = runtime.subscriber(out), runtime.publisher(into)
@@ -131,7 +184,7 @@ def round_trip(runtime: FakeRuntime, size: int, count: int, plain: bool) -> floa
             "from medianode import Node\nclass Echo(Node):\n    def process(self, frame): return frame\n"
         )
         node = NodeProcess(
-            runtime, "user:Echo", source, inputs=[entering(into)],
+            runtime, "user:Echo", source, inputs=[entering(into, wait=wait)],
             outputs=[leaving(out, max_frame=size)], node_id="n" + mark,
         )  # fmt: skip
         node.start()
@@ -150,6 +203,7 @@ def round_trip(runtime: FakeRuntime, size: int, count: int, plain: bool) -> floa
         if i >= count // 10:
             times.append(time.perf_counter_ns() - began)
         del got
+        time.sleep(PAUSE)
     writer.close()
     reader.close()
     return statistics.median(times) / 1000
@@ -162,14 +216,19 @@ def receive_plain(reader: Any) -> Any:
     return sample
 
 
-if __name__ == "__main__":
-    print(f"python {sys.version.split()[0]}: microseconds, median")
-    for size, count in ((640, 20000), (3 << 20, 300)):
+def table() -> None:
+    print(f"python {sys.version.split()[0]}: microseconds a frame, median")
+    for size, count in ((640, 10000), (3 << 20, 300)):
         runtime = FakeRuntime()
         try:
-            plain, sdk = steps(runtime, size, count)
-            print(f"{size:>8} bytes  step: by hand {plain:.1f}, node {sdk:.1f}", end="  ")
-            trips = [round_trip(runtime, size, count // 5, p) for p in (True, False)]
-            print(f"round trip: by hand {trips[0]:.1f}, node {trips[1]:.1f}")
+            rows = {"step": steps(runtime, size, count)}
+            trips = {w: round_trip(runtime, size, count // 10, w) for w in ("by hand", "block", "adaptive", "spin")}
+            rows["round trip"] = trips
         finally:
             runtime.close()
+        for name, figures in rows.items():
+            print(f"{size:>8} bytes  {name:<10}  " + "  ".join(f"{k} {v:.1f}" for k, v in figures.items()))
+
+
+if __name__ == "__main__":
+    table()

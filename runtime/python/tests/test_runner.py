@@ -209,3 +209,25 @@ def test_idle_costs_little(runtime: FakeRuntime, tmp_path: Path) -> None:
     pipe.writer.end()
     collect(pipe.reader, pipe.node)
     pipe.done()
+
+
+def test_text_and_bytes_need_no_numpy(runtime: FakeRuntime, tmp_path: Path) -> None:
+    code = """
+import sys
+def heavy(): return [m for m in ("numpy", "asyncio") if m in sys.modules]
+class N(Node):
+    def load(self): self.log.info("no array"); self.metrics.counter("a").inc()
+    def process(self, frame):
+        with self.loan_bytes(3) as f: f.data[:] = bytes(frame.data)
+        self.emit(frame.copy())
+        yield Frame.from_json(heavy())
+    def close(self): yield Frame.from_text(str(heavy()))
+"""
+    pipe = Pipe(runtime, write(tmp_path, code))
+    assert pipe.run("abc")[0] == [b"abc", b"abc", b"[]", b"[]"]
+
+
+def test_importing_is_light(runtime: FakeRuntime) -> None:
+    heavy = "('numpy', 'asyncio', 'iceoryx2', 'traceback')"
+    process = runtime.python("-c", f"import sys, medianode; print([m for m in {heavy} if m in sys.modules])")
+    assert process.communicate(timeout=20)[0] == "[]\n"
