@@ -195,8 +195,10 @@ func (c *converter) connection(n *yaml.Node, path string) {
 	if n.Kind != yaml.MappingNode || !c.first(n) {
 		return
 	}
+	c.camel(n, path, []string{"from_output", "to_input"})
 	c.rename(n, path, "source", "from")
 	c.rename(n, path, "target", "to")
+	c.comment(n, path, "comment")
 	if m := deref(get(n, "field_mapping")); m != nil {
 		c.note(keyOf(n, "field_mapping"), path+".field_mapping", "became from_output and to_input")
 		remove(n, "field_mapping")

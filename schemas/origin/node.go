@@ -22,10 +22,14 @@ func (c *converter) node(n *yaml.Node, path string) {
 	if n.Kind != yaml.MappingNode || !c.first(n) {
 		return
 	}
+	c.camel(n, path, nodeKeys())
 	c.id(n, path)
 	c.rename(n, path, "config", "params")
+	c.comment(n, path, "comment")
+	c.comment(n, path, "description")
 	c.fromMetadata(n, path)
 	c.rename(n, path, "docker_config", "docker")
+	c.dependencies(n, path)
 	for _, key := range keys(n) {
 		if get(n, key.Value) == nil {
 			remove(n, key.Value) // null
@@ -47,8 +51,49 @@ func droppedKeys() map[string]string {
 		"executor": where, "runtime_hint": where, "runtime": where, "execution": where,
 		"host":         "all nodes run on one machine",
 		"capabilities": "write docker.resource_limits and docker.gpu_devices",
-		"python_deps":  "write docker.python_packages",
 	}
+}
+
+// camel renames nodeType to node_type.
+func (c *converter) camel(n *yaml.Node, path string, known []string) {
+	for _, key := range keys(n) {
+		if to := snake(key.Value); to != key.Value && slices.Contains(known, to) {
+			c.rename(n, path, key.Value, to)
+		}
+	}
+}
+
+// comment makes a text that describes a mapping the comment above it.
+func (c *converter) comment(n *yaml.Node, path, key string) {
+	v := get(n, key)
+	if v == nil || v.Kind != yaml.ScalarNode {
+		return
+	}
+	c.note(keyOf(n, key), path+"."+key, "became a comment")
+	remove(n, key)
+	if line := strings.Join(strings.Fields(v.Value), " "); line != "" && len(n.Content) > 0 {
+		n.HeadComment = strings.TrimPrefix(n.HeadComment+"\n# "+line, "\n")
+	}
+}
+
+// dependencies are packages that stand beside the container, or without one.
+func (c *converter) dependencies(n *yaml.Node, path string) {
+	list := get(n, "python_deps")
+	if list == nil {
+		return
+	}
+	d := deref(get(n, "docker"))
+	if d == nil {
+		d = mapping()
+		d.Line = list.Line
+		set(n, "docker", d)
+	}
+	if d.Kind != yaml.MappingNode || get(d, "python_packages") != nil {
+		return // it is dropped as any other key
+	}
+	c.note(keyOf(n, "python_deps"), path+".python_deps", "became docker.python_packages")
+	set(d, "python_packages", list)
+	remove(n, "python_deps")
 }
 
 func (c *converter) id(n *yaml.Node, path string) {
@@ -77,13 +122,12 @@ func (c *converter) fromMetadata(n *yaml.Node, path string) {
 			set(n, "docker", d)
 		}
 	}
-	if d := get(meta, "description"); d != nil && d.Kind == yaml.ScalarNode && len(n.Content) > 0 {
-		line := strings.Join(strings.Fields(d.Value), " ")
-		c.note(keyOf(meta, "description"), path+".metadata.description", "became a comment")
-		n.HeadComment = "# " + line
+	c.comment(meta, path+".metadata", "description")
+	if meta.HeadComment != "" {
+		n.HeadComment, meta.HeadComment = strings.TrimPrefix(n.HeadComment+"\n"+meta.HeadComment, "\n"), ""
 	}
 	for _, key := range keys(meta) {
-		if !slices.Contains([]string{"use_docker", "docker_config", "description"}, key.Value) {
+		if !slices.Contains([]string{"use_docker", "docker_config"}, key.Value) {
 			c.note(key, path+".metadata."+key.Value, "dropped: a node has no metadata here; write a comment")
 		}
 	}

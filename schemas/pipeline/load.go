@@ -25,6 +25,7 @@ const (
 // source is the text of one file on its way to a tree.
 type source struct {
 	file     string
+	lines    []string // of a text that may be read
 	diags    Diagnostics
 	expanded int
 	active   map[*yaml.Node]bool // anchors being expanded now
@@ -33,6 +34,8 @@ type source struct {
 func (s *source) report(sev Severity, at Pos, path, hint, format string, args ...any) {
 	if at.Line < 1 {
 		at = Pos{1, 1}
+	} else if len(s.lines) > 0 && at.Line > len(s.lines) {
+		at = inside(s.lines, at) // a value left out stands where the file ends
 	}
 	switch {
 	case s.full():
@@ -58,6 +61,7 @@ func (s *source) load(src []byte) *node {
 	if !s.readable(src) {
 		return nil
 	}
+	s.lines = splitLines(src)
 	loader, err := yaml.NewLoader(bytes.NewReader(bytes.TrimPrefix(src, []byte("\ufeff"))))
 	if err != nil {
 		s.fail(Pos{1, 1}, "", "", "%s", printable(err.Error()))
@@ -69,7 +73,7 @@ func (s *source) load(src []byte) *node {
 		s.fail(Pos{1, 1}, "", "a pipeline begins with version: v1", "the file is empty")
 		return nil
 	case err != nil:
-		s.syntax(err, src)
+		s.syntax(err)
 		return nil
 	}
 	switch err := loader.Load(&second); {
@@ -77,7 +81,7 @@ func (s *source) load(src []byte) *node {
 		s.fail(place(&second), "", "put each pipeline in a file of its own", "only one document may be in a file")
 		return nil
 	case !errors.Is(err, io.EOF):
-		s.syntax(err, src)
+		s.syntax(err)
 		return nil
 	}
 	if len(doc.Content) != 1 {
@@ -140,7 +144,7 @@ func forbidden(r rune) bool {
 	return unicode.IsControl(r)
 }
 
-func (s *source) syntax(err error, src []byte) {
+func (s *source) syntax(err error) {
 	var le *yaml.LoadError
 	if !errors.As(err, &le) {
 		s.fail(Pos{1, 1}, "", "", "not YAML: %s", printable(err.Error()))
@@ -151,9 +155,8 @@ func (s *source) syntax(err error, src []byte) {
 	if end := strings.Contains(le.Message, "end of stream"); at.Line < 1 || end && le.ContextMark.Line > 0 {
 		at = Pos{le.ContextMark.Line, le.ContextMark.Column}
 	}
-	lines := splitLines(src)
-	at, opened := inside(lines, at), inside(lines, Pos{le.ContextMark.Line, le.ContextMark.Column})
-	s.fail(at, "", syntaxHint(le.Message, lines, at, opened), "not YAML: %s", printable(le.Message))
+	at, opened := inside(s.lines, at), inside(s.lines, Pos{le.ContextMark.Line, le.ContextMark.Column})
+	s.fail(at, "", syntaxHint(le.Message, s.lines, at, opened), "not YAML: %s", printable(le.Message))
 }
 
 // inside is the place nearest to at that the text has.

@@ -24,7 +24,7 @@ func Schema(builtins []Builtin) []byte {
 		{"required", words{"version", "nodes"}},
 		{"properties", object{
 			{"version", enum("Version of the language", "", "v1")},
-			{"metadata", record("What the pipeline is called", nil, object{
+			{"metadata", record("metadata", "What the pipeline is called", nil, object{
 				{"name", textual("Name of the pipeline; the compose project is called after it. Default: the directory's name", line()).with("examples", words{"captions"})},
 				{"description", textual("One or more sentences for readers", free())},
 			})},
@@ -62,6 +62,18 @@ func (o object) with(key string, value any) object {
 	return append(slices.Clone(o), member{key, value})
 }
 
+// rule adds to what must hold besides.
+func (o object) rule(rules ...object) object {
+	o = slices.Clone(o)
+	for i, m := range o {
+		if had, ok := m.value.([]object); ok && m.key == "allOf" {
+			o[i].value = slices.Concat(had, rules)
+			return o
+		}
+	}
+	return append(o, member{"allOf", rules})
+}
+
 // MarshalJSON keeps the order of the keys.
 func (o object) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
@@ -84,9 +96,10 @@ func (o object) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// record is a mapping with these keys and no other.
-func record(doc string, required []string, properties object) object {
-	o := object{{"description", doc}, {"type", "object"}}
+// record is a mapping with these keys and no other. The title is what an editor
+// calls it.
+func record(title, doc string, required []string, properties object) object {
+	o := object{{"title", title}, {"description", doc}, {"type", "object"}}
 	if len(required) > 0 {
 		o = append(o, member{"required", words(required)})
 	}
@@ -167,12 +180,19 @@ const (
 
 func hostPath(unlike ...string) object {
 	return shape(within, "must be a path inside the directory of the pipeline file, such as ./data").
-		with("maxLength", maxText).with("not", object{{"pattern", strings.Join(append(unlike, sockets), "|")}})
+		with("maxLength", maxText).without(strings.Join(append(unlike, sockets), "|"), "must be a path of files, not of the engine's socket, a URL or a pattern")
+}
+
+// without refuses text that matches. It says so by if and then: an editor has no
+// words of its own for what not refuses.
+func (o object) without(expr, message string) object {
+	return o.rule(object{
+		{"if", object{{"type", "string"}, {"pattern", expr}}},
+		{"then", object{{"const", ""}, {"errorMessage", message}}},
+	})
 }
 
 func sizeShape() object {
-	return object{{"anyOf", []object{
-		{{"type", "integer"}, {"minimum", 1}, {"maximum", maxFrame}},
-		slices.Concat(object{{"type", "string"}}, shape(`0*[1-9][0-9]* *(?:B|KiB|MiB|GiB)?`, "must be a size such as 64KiB; units are B, KiB, MiB and GiB")),
-	}}}
+	return slices.Concat(object{{"type", words{"integer", "string"}}, {"minimum", 1}, {"maximum", maxFrame}},
+		shape(`0*[1-9][0-9]* *(?:B|KiB|MiB|GiB)?`, "must be a size such as 64KiB; units are B, KiB, MiB and GiB"))
 }

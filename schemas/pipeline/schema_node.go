@@ -8,8 +8,8 @@ func nodeSchema(builtins []Builtin) object {
 		names[i], docs[i] = b.Name, b.Doc
 	}
 	class := word("A class of your own, as module:Class, in docker.source or in docker.image",
-		shape(classExpr, "must be a built-in, or module:Class such as asr:Recognizer")).with("maxLength", maxMatch).with("not", object{{"pattern", `\.py:`}})
-	node := record("One processing step", []string{"id", "node_type"}, object{
+		shape(classExpr, "must be a built-in, or module:Class such as asr:Recognizer")).with("maxLength", maxMatch).without(`\.py:`, "must be a module without .py")
+	node := record("node", "One processing step", []string{"id", "node_type"}, object{
 		{"id", word("Name of the node, unique in the file, case ignored: a letter, then up to 62 letters, digits, - or _", idShape()).with("examples", words{"asr"})},
 		{"node_type", object{
 			{"description", "A built-in node, or module:Class"},
@@ -17,7 +17,7 @@ func nodeSchema(builtins []Builtin) object {
 			{"examples", words{"asr:Recognizer"}},
 		}},
 		{"is_streaming", boolean("true: any number of frames out for one in. false: exactly one, checked", true)},
-		{"params", object{{"description", "Reaches the node as it is, types kept"}, {"type", "object"}}},
+		{"params", object{{"title", "params"}, {"description", "Reaches the node as it is, types kept"}, {"type", "object"}}},
 		{"inputs", ports("Input ports, by name. What is declared is all there is; without it there is one, called input", false)},
 		{"outputs", ports("Output ports, by name. What is declared is all there is; without it there is one, called output", true)},
 		{"timeout_ms", whole("Longest time of one call of process, in milliseconds; the node fails when it passes. Default: none", 0, 1, maxMillis)},
@@ -33,7 +33,7 @@ func nodeSchema(builtins []Builtin) object {
 	for _, b := range builtins {
 		rules = append(rules, when(object{{"node_type", object{{"const", b.Name}}}}, builtinSchema(b)))
 	}
-	return node.with("allOf", rules)
+	return node.rule(rules...)
 }
 
 // startedAgain holds of a node whose container a restart policy covers.
@@ -64,11 +64,12 @@ func ports(doc string, out bool) object {
 		port = append(object{{"max_frame", size.with("examples", words{"64KiB", "1MiB"})}}, port...)
 	}
 	return object{
+		{"title", "ports"},
 		{"description", doc},
 		{"type", "object"},
 		{"propertyNames", idShape()},
 		{"maxProperties", maxPorts},
-		{"additionalProperties", record("One port; {} for all defaults", nil, port)},
+		{"additionalProperties", record("port", "One port; {} for all defaults", nil, port)},
 	}
 }
 
@@ -83,7 +84,7 @@ func builtinSchema(b Builtin) object {
 		}
 	}
 	rules := object{}
-	params := object{{"type", "object"}}
+	params := object{{"title", "params of " + b.Name}, {"type", "object"}}
 	if len(required) > 0 {
 		rules = object{{"required", words{"params"}}}
 		params = params.with("required", required)
@@ -151,7 +152,7 @@ func stringShape(p ParamSpec) object {
 
 func connectionSchema() object {
 	end := func(doc string) object { return word(doc, line()) }
-	return record("One edge, from an output port to an input port", []string{"from", "to"}, object{
+	return record("connection", "One edge, from an output port to an input port", []string{"from", "to"}, object{
 		{"from", end("Id of the node that sends")},
 		{"from_output", end("Its output port").with("default", DefaultOutput)},
 		{"to", end("Id of the node that receives")},
@@ -161,7 +162,5 @@ func connectionSchema() object {
 		{"on_full", enum("When the buffer is full: block: the sender waits, nothing is lost. drop_oldest: the oldest frame is lost, and counted. Default: block; with feedback: drop_oldest", "", onFulls()...)},
 		{"feedback", boolean("The edge leads back and may close a cycle; it never blocks, and end of stream ignores it", false)},
 		{"wait", enum("How the receiver waits: adaptive: spins a few microseconds, then sleeps. block: sleeps. spin: never sleeps and takes a whole core, for the shortest delay. Of several inputs of a node the most eager counts", DefaultWait, waits()...)},
-	}).with("allOf", []object{
-		when(object{{"feedback", object{{"const", true}}}}, object{{"properties", object{{"on_full", object{{"const", "drop_oldest"}}}}}}),
-	})
+	}).rule(when(object{{"feedback", object{{"const", true}}}}, object{{"properties", object{{"on_full", object{{"const", "drop_oldest"}}}}}}))
 }
