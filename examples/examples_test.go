@@ -17,6 +17,7 @@ import (
 
 	"github.com/medianode/docker-medianode/runtime/builtin"
 	"github.com/medianode/docker-medianode/runtime/channel"
+	"github.com/medianode/docker-medianode/schemas/graph"
 	"github.com/medianode/docker-medianode/schemas/pipeline"
 )
 
@@ -24,7 +25,7 @@ import (
 // there, and somebody explains it. This needs no engine.
 func TestExamplesAreComplete(t *testing.T) {
 	files, err := filepath.Glob("*/pipeline.yaml")
-	if err != nil || len(files) < 3 {
+	if err != nil || len(files) < 5 {
 		t.Fatalf("%d examples, %v", len(files), err)
 	}
 	for _, file := range files {
@@ -44,8 +45,9 @@ func TestExamplesAreComplete(t *testing.T) {
 			for _, n := range spec.Nodes {
 				checkNode(t, dir, n)
 			}
-			if _, err := os.Stat(filepath.Join(dir, "README.md")); err != nil {
-				t.Error(err)
+			picture := "```mermaid\n" + graph.Of(spec).Mermaid() + "```"
+			if !strings.Contains(read(t, dir, "README.md"), picture) {
+				t.Errorf("README.md has no picture of the pipeline, or an old one; docker medianode graph gives\n%s", picture)
 			}
 		})
 	}
