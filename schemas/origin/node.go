@@ -71,7 +71,7 @@ func (c *converter) comment(n *yaml.Node, path, key string) {
 	}
 	c.note(keyOf(n, key), path+"."+key, "became a comment")
 	remove(n, key)
-	if line := strings.Join(strings.Fields(v.Value), " "); line != "" && len(n.Content) > 0 {
+	if line := strings.Join(strings.Fields(v.Value), " "); line != "" {
 		n.HeadComment = strings.TrimPrefix(n.HeadComment+"\n# "+line, "\n")
 	}
 }
