@@ -48,6 +48,7 @@ type script struct {
 	oom    bool          // with die
 	deaf   bool          // ignores TERM, and exit
 	back   bool          // knows that it is started again
+	again  *script       // what it does then; nil: the same
 	wait   chan struct{} // before the phase die
 	slow   time.Duration // from the last word to the end of the process
 	memory int64
@@ -119,7 +120,11 @@ func (f *fakeEngine) Start(ctx context.Context, id string) error {
 	if c == nil || c.isUp() {
 		return errors.New("no such container, or it runs")
 	}
-	f.launch(c.Service, c.script)
+	next := c.script
+	if next.again != nil {
+		next = next.again
+	}
+	f.launch(c.Service, next)
 	return nil
 }
 

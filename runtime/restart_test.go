@@ -274,6 +274,58 @@ func TestStopDuringDelay(t *testing.T) {
 	}
 }
 
+// TestStopWhileLoadingAgain: nor for one that is on its way back.
+func TestStopWhileLoadingAgain(t *testing.T) {
+	r := newRig(t, 0)
+	r.again(Restart{Policy: "on-failure"})
+	r.config.StopGrace = time.Minute
+	again := *r.mid
+	again.hang = "load"
+	r.mid.again = &again
+	loading := make(chan struct{}, 2)
+	r.config.Note = func(id, state string) {
+		if state == StateLoading {
+			loading <- struct{}{}
+		}
+	}
+	s := r.start()
+	<-loading
+	r.kill()
+	<-loading
+	began := time.Now()
+	err := s.Stop(t.Context())
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("stopped after %s", took)
+	}
+	r.end(s)
+	if err == nil || err.Error() != "node mid: load: the session ended before it was ready again, after 1 restart" {
+		t.Errorf("Stop: %v", err)
+	}
+}
+
+// TestRestartHeals: what fails once does not fail the session, whenever it is.
+func TestRestartHeals(t *testing.T) {
+	for _, phase := range []string{"start", "hello", "load", "open", "process"} {
+		t.Run(phase, func(t *testing.T) {
+			const frames = 100
+			r := newRig(t, frames)
+			r.again(Restart{Policy: "on-failure", MaxAttempts: 1})
+			well := *r.mid
+			r.mid.again = &well
+			r.mid.die, r.mid.exit = phase, 1
+			s := r.start()
+			if err := s.Wait(t.Context()); err != nil {
+				t.Errorf("Wait: %v", err)
+			}
+			r.exact(s, frames)
+			r.end(s)
+			if n := s.Report().Nodes[1].Restarts; n != 1 {
+				t.Errorf("%d restarts", n)
+			}
+		})
+	}
+}
+
 // TestRestartOfASideContainer has no channels to wait for.
 func TestRestartOfASideContainer(t *testing.T) {
 	r := newRig(t, 0)

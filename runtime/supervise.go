@@ -183,8 +183,8 @@ func (s *Session) onStatus(m *member, st channel.Status) {
 	case channel.EventReady:
 		m.deadline = time.Time{}
 		s.setState(m, StateReady)
-		s.checkReady()
 		s.rejoin(m)
+		s.checkReady()
 	case channel.EventError:
 		m.failure = &st
 		if s.mayRevive(m, true) {
