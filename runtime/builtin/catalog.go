@@ -65,8 +65,8 @@ func New(n channel.Node, params map[string]any, baseDir string, stdio *Stdio) (n
 
 // MaxFrame is the payload bytes of the largest frame that a built-in source
 // sends, to be used where the pipeline gives no max_frame; 0 where it is not
-// known beforehand, and the language's default holds. It reads the header of
-// an audio file.
+// known beforehand, and the language's default holds. It reads the header of a
+// media file.
 func MaxFrame(nodeType string, params map[string]any, baseDir string) (int64, error) {
 	e, s, err := prepare(nodeType, params, baseDir)
 	if err != nil || e.maxFrame == nil {
