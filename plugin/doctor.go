@@ -38,7 +38,7 @@ certificates. Changes nothing. Exit code 1 if a check fails; a warning is none.`
 func (e *env) doctor(ctx context.Context, format string) error {
 	state, err := stateDir("")
 	if err != nil {
-		return err
+		state = "" // a finding of its own
 	}
 	findings := doctor.Judge(doctor.Gather(ctx, doctor.Sources{
 		Version: e.version, Iceoryx2: iox.Version, UID: user().UID,

@@ -81,6 +81,7 @@ func TestFaults(t *testing.T) {
 		"little-disk":    {func(f *Facts) { f.Disks[1].Free = 1 << 30 }, "disk: images", Warn, "1 GiB free", "docker system df"},
 		"no-disk":        {func(f *Facts) { f.Disks[1].Free = 1 << 20 }, "disk: images", Fail, "1 MiB free", "docker system df"},
 		"no-state":       {func(f *Facts) { f.Disks[0].Free = 100 }, "disk: state", Fail, "100 B free", "make room"},
+		"no-home":        {func(f *Facts) { f.Disks[0].Err = errNoHome }, "disk: state", Fail, "HOME", "set HOME"},
 		"bad-bundle": {func(f *Facts) { f.Bundles = []Bundle{{Variable: "PIP_CERT", Path: "/x.pem", Err: bad}} },
 			"certificates", Fail, "PIP_CERT=/x.pem: the reason", "unset PIP_CERT"},
 		"empty-bundle": {func(f *Facts) { f.Bundles = []Bundle{{Variable: "SSL_CERT_FILE", Path: "/x.pem"}} },

@@ -32,7 +32,7 @@ type Sources struct {
 	Attached func(ctx context.Context, image string) error
 	// Explain says in one line why no engine answers.
 	Explain func(error) error
-	State   string // directory of compose files and reports
+	State   string // directory of compose files and reports; empty: there is no place for it
 	Getenv  func(string) string
 }
 
@@ -295,6 +295,8 @@ func (s Sources) bundles() []Bundle {
 	return list
 }
 
+var errNoHome = errors.New("HOME and XDG_STATE_HOME are not set: nowhere to keep compose files and reports")
+
 // What room on a disk is for.
 const (
 	useImages = "images"
@@ -302,7 +304,10 @@ const (
 )
 
 func (s Sources) disks(e Engine) []Disk {
-	list := []Disk{room(useState, s.State)}
+	list := []Disk{{Use: useState, Err: errNoHome}}
+	if s.State != "" {
+		list[0] = room(useState, s.State)
+	}
 	if e.Err != nil || e.Root == "" {
 		return list
 	}

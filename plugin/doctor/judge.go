@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -299,6 +300,8 @@ func disk(d Disk) Finding {
 	switch {
 	case d.Remote:
 		return Finding{check, OK, d.Path + " is not on this machine", ""}
+	case errors.Is(d.Err, errNoHome):
+		return Finding{check, Fail, d.Err.Error(), "set HOME"}
 	case d.Err != nil:
 		return Finding{check, Warn, d.Err.Error(), ""}
 	case d.Free < none:
