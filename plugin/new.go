@@ -23,7 +23,7 @@ import (
 )
 
 //go:embed templates/*/*.tmpl
-var templates embed.FS //nolint:gochecknoglobals // embedded files cannot be had otherwise
+var templates embed.FS
 
 func templateNames() []string { return []string{"filter", "source", "audio"} }
 

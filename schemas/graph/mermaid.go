@@ -13,7 +13,7 @@ func (g Graph) Mermaid() string {
 	var b strings.Builder
 	if g.Name != "" {
 		// A JSON string is one of YAML too; "<" and ">" are escaped in it.
-		title, _ := json.Marshal(oneLine(g.Name)) //nolint:errchkjson // a string is always one of JSON
+		title, _ := json.Marshal(oneLine(g.Name)) // a string is always one of JSON
 		fmt.Fprintf(&b, "---\ntitle: %s\n---\n", title)
 	}
 	b.WriteString("flowchart LR\n")
