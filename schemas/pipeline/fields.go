@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // fields reads the keys of one mapping. at is where something missing is
@@ -27,7 +29,7 @@ type moved map[string]string
 func (s *source) open(n *node, path string, at Pos, known []string, old moved) (*fields, bool) {
 	f := &fields{source: s, path: path, at: at, pairs: map[string]pair{}, slips: map[string]bool{}}
 	if n.kind != mapping {
-		s.mismatch(n, path, "a mapping", "write key: value pairs, or {}")
+		s.mismatch(n, path, "a mapping", mappingHint(path))
 		return f, false
 	}
 	for _, p := range n.pairs {
@@ -64,6 +66,9 @@ func (f *fields) unknown(p pair, known []string, old moved) {
 		if !strings.Contains(instead, " ") {
 			hint = "write " + name + " instead"
 		}
+	}
+	if r, _ := utf8.DecodeRuneInString(p.key); r != ' ' && unicode.IsSpace(r) {
+		hint = "indent with plain spaces: this line begins with others"
 	}
 	f.fail(p.at, joinPath(f.path, p.key), hint, "unknown key %s", quote(p.key))
 	if words := strings.FieldsFunc(strings.TrimPrefix(instead, "write "), func(r rune) bool { return strings.ContainsRune(" :,", r) }); len(words) > 0 {

@@ -52,7 +52,11 @@ func oneLine(s string) (string, string) {
 	case len(s) > maxText:
 		return "is too long", ""
 	case strings.IndexFunc(s, hidden) >= 0:
-		return "must be one line without control characters", ""
+		hint := ""
+		if rest := strings.TrimRight(s, "\n"); rest != "" && strings.IndexFunc(rest, hidden) < 0 {
+			hint = "write it behind the colon, without | or >"
+		}
+		return "must be one line without control characters", hint
 	}
 	return "", ""
 }
@@ -96,7 +100,11 @@ func matches(p func() *regexp.Regexp, problem, hint string) checker {
 }
 
 func checkID(s string) (string, string) {
-	return matches(idPattern, "is not an id", "a letter, then up to 62 letters, digits, - or _")(s)
+	hint := "a letter, then up to 62 letters, digits, - or _"
+	if strings.ContainsAny(s, "“”‘’„") {
+		hint = "plain quotes are \" and '"
+	}
+	return matches(idPattern, "is not an id", hint)(s)
 }
 
 func checkEnvName(s string) (string, string) {

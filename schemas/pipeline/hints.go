@@ -23,6 +23,8 @@ func syntaxHint(message string, lines []string, at, opened Pos) string {
 	switch {
 	case has("tab character") || has("cannot start any token") && first == "\t":
 		return spaces
+	case has("cannot start any token") && strings.HasPrefix(text, "```"):
+		return "leave out what is only to show the text as code"
 	case has("cannot start any token"):
 		return "quote the value: it begins with " + printable(first)
 	case has("mapping values are not allowed") && strings.Count(text, ": ") > 1:
@@ -94,7 +96,8 @@ func numberHint(key string, n *node) string {
 			return "a number of " + unit + ", without a unit"
 		}
 	}
-	if digits := leadingDigits(n.text); digits != "" && len(digits) < 10 {
+	plain := strings.NewReplacer("_", "", ",", "", "'", "").Replace(cut(n.text))
+	if digits := leadingDigits(plain); digits != "" && len(digits) < 10 {
 		return "write " + digits
 	}
 	return ""
@@ -247,6 +250,10 @@ func mountHint(s string) string {
 // listHint is for one value where a list is asked for.
 func listHint(key string, n *node) string {
 	switch {
+	case n.kind == mapping && key == "nodes":
+		return `begin each item with a dash and a space, and with its id: "- id: NAME"`
+	case n.kind == scalar && !n.null() && slices.Contains([]string{"nodes", "connections", "volumes"}, key):
+		return "list them below it, each with a dash and a space"
 	case n.kind == mapping && strings.HasSuffix(key, "_packages"):
 		return "write a list of texts such as numpy==2.1.0"
 	case n.kind != scalar || n.null():
@@ -291,4 +298,15 @@ func portsHint(v *node) string {
 		names = append(names, item.text+": {}")
 	}
 	return "write {" + strings.Join(names, ", ") + "}"
+}
+
+// mappingHint is for what must be a mapping, by where it stands.
+func mappingHint(path string) string {
+	switch {
+	case path == "":
+		return "a pipeline begins with version: v1"
+	case strings.HasPrefix(path, "nodes[") && strings.HasSuffix(path, "]"):
+		return "write {id: NAME, node_type: TYPE}, or a key and its value on each line"
+	}
+	return "write key: value pairs, or {}"
 }

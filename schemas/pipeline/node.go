@@ -49,6 +49,8 @@ func (p *parser) nodeMoved(item *node) moved {
 		"restart": "docker.restart", "network": "docker.network", "gpus": "docker.gpu_devices", "gpu": "docker.gpu_devices",
 		"resources": "docker.resource_limits", "resource_limits": "docker.resource_limits", "deploy": "docker.resource_limits",
 		"executor": docker, "runtime": docker, "runtime_hint": docker,
+		"max_frame": "write outputs: {PORT: {max_frame: SIZE}}", "kind": "write outputs: {PORT: {kind: KIND}}",
+		"buffer": "buffer stands at the connection", "on_full": "on_full stands at the connection",
 		"capabilities": "see docker.resource_limits and docker.gpu_devices",
 		"timeout":      "write timeout_ms, in milliseconds", "timeout_s": "write timeout_ms, in milliseconds", "start_timeout": "write start_timeout_ms, in milliseconds",
 		"to": edge, "from": edge, "next": edge, "input": edge, "output": edge, "depends_on": edge, "connections": edge,
@@ -235,6 +237,7 @@ func (p *parser) port(path, key string, kv pair, base *Port) *Port {
 	}
 	f, ok := p.open(kv.value, path, kv.at, known, moved{
 		"max_frame": "max_frame stands at the output of the other node", "type": "=kind", "size": "=max_frame", "buffer": "buffer stands at the connection",
+		"hold": "hold stands at the connection", "on_full": "on_full stands at the connection", "wait": "wait stands at the connection",
 	})
 	if !ok {
 		return port

@@ -14,7 +14,7 @@ import (
 // an editor takes for no text, such as an id of true.
 func Schema(builtins []Builtin) []byte {
 	builtins = slices.Clone(builtins)
-	slices.SortFunc(builtins, func(a, b Builtin) int { return compare(a.Name, b.Name) })
+	slices.SortFunc(builtins, func(a, b Builtin) int { return strings.Compare(a.Name, b.Name) })
 	root := object{
 		{"$schema", "http://json-schema.org/draft-07/schema#"},
 		{"$comment", "Generated from the language itself; go test ./schemas -update writes it."},
@@ -44,8 +44,6 @@ func Schema(builtins []Builtin) []byte {
 	}
 	return b.Bytes()
 }
-
-func compare(a, b string) int { return bytes.Compare([]byte(a), []byte(b)) }
 
 // object is a JSON object whose keys stay in order: a schema is read by people
 // too, and its order is the order in which one writes a pipeline.

@@ -6,6 +6,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
+const unknownTag = "remove the tag: nothing is read from other files or from the environment"
+
 type kind int
 
 const (
@@ -94,7 +96,7 @@ func (s *source) build(y *yaml.Node, depth int, aliased bool) *node {
 		s.active[y] = true
 		defer delete(s.active, y)
 		if tag := y.ShortTag(); tag != "!!seq" && tag != "!!map" {
-			s.fail(place(y), "", "remove the tag", "the tag %s is not known", quote(tag))
+			s.fail(place(y), "", unknownTag, "the tag %s is not known", quote(tag))
 			return &node{kind: broken, pos: place(y)}
 		}
 		if y.Kind == yaml.MappingNode {
@@ -125,7 +127,7 @@ func (s *source) buildScalar(y *yaml.Node) *node {
 		switch n.typ {
 		case "str", "int", "float", "bool", "null":
 		default:
-			s.fail(n.pos, "", "remove the tag", "the tag %s is not known", quote(tag))
+			s.fail(n.pos, "", unknownTag, "the tag %s is not known", quote(tag))
 			return &node{kind: broken, pos: place(y)}
 		}
 		if _, ok := n.value(); !ok {
