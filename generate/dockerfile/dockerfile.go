@@ -58,6 +58,9 @@ func (f File) Bytes() ([]byte, error) {
 type Comment string
 
 func (c Comment) text() (string, error) {
+	if !utf8.ValidString(string(c)) {
+		return "", fmt.Errorf("comment %q: want UTF-8", string(c))
+	}
 	lines := strings.Split(string(c), "\n")
 	for i, l := range lines {
 		if directive(l) {
@@ -270,8 +273,8 @@ func exec(what string, args []string) (string, error) {
 
 // quote is a value in double quotes, as ENV and LABEL read it.
 func quote(s string, expand bool) (string, error) {
-	if strings.ContainsAny(s, "\n\r\x00") {
-		return "", fmt.Errorf("value %q: a line end cannot be written", s)
+	if strings.ContainsAny(s, "\n\r\x00") || !utf8.ValidString(s) {
+		return "", fmt.Errorf("value %q: want UTF-8 on one line", s)
 	}
 	s = strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s)
 	if !expand {
