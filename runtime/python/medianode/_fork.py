@@ -84,7 +84,7 @@ def leave(err: BaseException) -> NoReturn:
             code = 0
         else:
             write(f"{cause.code}\n")
-    elif isinstance(cause, ChannelError):
+    elif isinstance(cause, ChannelError) or not isinstance(err, NodeFailure):  # no error of the node's code
         write(
             "medianode: a process that the node forked was ended, because it came back from the node's code:"
             " it has no channels; end it by os._exit, or use subprocess or multiprocessing\n"

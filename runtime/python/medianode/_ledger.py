@@ -47,8 +47,10 @@ def _close_in_child() -> None:
     # A forked child shares the open files and would keep the locks of a parent
     # that dies.
     for ledger in list(_open_files):
+        # The number may be that of another file soon.
+        fd, ledger.fd = ledger.fd, -1
         try:
-            os.close(ledger.fd)
+            os.close(fd)
         except OSError:
             pass
 

@@ -324,6 +324,7 @@ class Runner:
         if now - self.came_by < LOOK_EVERY:
             return False
         self.came_by = now
+        self.signals.keep()
         self._check_time(now)
         return True
 

@@ -9,9 +9,9 @@ import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Final, Optional
 
-from . import _fork
+from . import _fork, _log
 from ._errors import Abandoned
 from ._ports import log
 from ._session import Session
@@ -27,13 +27,17 @@ EVERY = 0.5
 AWAY = 1.0
 # When a node that does not end after SIGTERM says where it is, and when it is
 # ended. The runtime kills two seconds after SIGTERM, an engine ten.
-TERM_REPORT = 1.5
+TERM_REPORT = 1.2
 TERM_GRACE = 8.0
 ORPHAN_GRACE = 2.0
 # How long the watch tries to reach the runtime before it ends the process.
 TELL_WITHIN = 1.0
 # What faulthandler waits longer than the watch, which says more.
 MARGIN = 1.0
+
+
+# The signals that ask a node to end, and what they do to other processes.
+_DEFAULTS: Final[dict[int, Any]] = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
 
 
 class Signals:
@@ -45,9 +49,11 @@ class Signals:
         # only when the main thread is back in Python.
         self._read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
-        _fork.then(_forget)
+        self._ours = self._on_signal  # a bound method is another object each time
+        self._theirs: dict[int, Any] = {}
+        for number in _DEFAULTS:
+            signal.signal(number, self._ours)
+        _fork.then(self._forget)
 
     def wait(self, seconds: float) -> None:
         """Wait for a signal, or until time is up."""
@@ -60,17 +66,34 @@ class Signals:
         if signal.SIGTERM in got or signal.SIGINT in got:
             self._on_signal()
 
-    def _on_signal(self, *_: object) -> None:
+    def keep(self) -> None:
+        """Take the signals back from handlers that the node's code has installed; those are called too."""
+        for number in _DEFAULTS:
+            now = signal.getsignal(number)
+            if now is not self._ours:
+                self._theirs[number] = now
+                signal.signal(number, self._ours)
+
+    def _on_signal(self, number: int = 0, frame: Any = None) -> None:
         if self.at is None:
             self.at = time.monotonic()
+        theirs = self._theirs.get(number)
+        if not callable(theirs) or theirs is signal.default_int_handler:
+            return
+        try:
+            theirs(number, frame)
+        except BaseException:  # what it interrupts is not to blame
+            import traceback
 
+            _log.write(traceback.format_exc())
 
-def _forget() -> None:
-    # A process that the node forks ends by a signal as any other, and its
-    # signals are not the node's.
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    def _forget(self) -> None:
+        # A process that the node forks ends by a signal as any other, and its
+        # signals are not the node's.
+        signal.set_wakeup_fd(-1)
+        for number, default in _DEFAULTS.items():
+            if signal.getsignal(number) is self._ours:
+                signal.signal(number, self._theirs.get(number, default))
 
 
 class Watch:
@@ -114,14 +137,16 @@ class Watch:
                 faulthandler.dump_traceback_later(self._limit + 2 * self._every + MARGIN, exit=True, file=2)
 
     def _run(self) -> None:
-        while True:
-            self._runner.signals.wait(self._every)
-            now = time.monotonic()
-            try:
+        try:
+            while True:
+                self._runner.signals.wait(self._every)
                 self._arm()
-                self._look(now)
-            except (OSError, ValueError):  # closed: the process ends by itself
-                return
+                self._look(time.monotonic())
+        except (OSError, ValueError):
+            pass  # closed: the process ends by itself
+        finally:
+            self.guard(False)
+            self._limit = 0.0  # nobody sets the timer back any more
 
     def _look(self, now: float) -> None:
         self._look_for_runtime(now)
@@ -132,7 +157,10 @@ class Watch:
         if now - self._told >= 1:
             self._told = now
             for session in list(self._runner.sessions.values()):
-                self._runner.status.tell_metrics(_give_up_at(now + TELL_WITHIN), session)
+                try:
+                    self._runner.status.tell_metrics(_give_up_at(now + TELL_WITHIN), session)
+                except Abandoned:
+                    pass  # the runtime reads nothing now; the last figures are told at the end
 
     def _look_for_runtime(self, now: float) -> None:
         if not self._runner.runtime_gone():
@@ -151,8 +179,7 @@ class Watch:
         if since > TERM_REPORT and not self._reported:
             self._reported = True
             log(f"node {self._runner.id}: asked to end {since:.1f} s ago, and still in {self._doing()}:")
-            sys.stderr.write(self._trace())
-            sys.stderr.flush()
+            _log.write(self._trace())
         if since > TERM_GRACE:
             self._end(NodeFailure(self._doing(), f"did not return within {TERM_GRACE:g} s of SIGTERM", self._trace()))
 

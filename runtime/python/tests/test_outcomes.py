@@ -273,6 +273,28 @@ def test_crash(start: Any) -> None:
     assert not run.reader.ledger.writer_alive()
 
 
+HANDLERS = {
+    "ignored": "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+    "default": "signal.signal(signal.SIGTERM, signal.SIG_DFL)",
+    "raises": "signal.signal(signal.SIGTERM, lambda *_: 1 / 0)",
+    "asyncio": "asyncio.new_event_loop().add_signal_handler(signal.SIGTERM, print)",
+}
+
+
+@pytest.mark.parametrize("name", HANDLERS)
+def test_sigterm_is_heard_whatever_the_node_makes_of_it(start: Any, name: str) -> None:
+    run = start(ODD)
+    assert run.ask(HANDLERS[name] + "; answer = 'on'") == "on"
+    time.sleep(0.2)
+    run.node.process.terminate()
+    run.writer.end()
+    assert ended(run.reader.receive(until(10)))
+    run.node.expect("closed")
+    run.node.expect("bye")
+    run.gone(0)
+    assert ("ZeroDivisionError" in run.err) == (name == "raises")
+
+
 def test_signal_handlers_of_the_node(start: Any) -> None:
     code = """
 def theirs(number, frame): print("theirs", number, flush=True)
@@ -309,8 +331,8 @@ def test_multiprocessing(start: Any, method: str) -> None:
     run = start(SPAWN)
     for _ in range(2):
         assert run.ask(method) == "[1,4,9]"
-    assert sorted(run.out.split("\n")) == sorted(["", *(f"child {n}" for n in (1, 2, 3) for _ in range(2))])
     run.end()
+    assert sorted(run.out.split("\n")) == sorted(["", *(f"child {n}" for n in (1, 2, 3) for _ in range(2))])
     assert "medianode" not in run.err, run.err
 
 
@@ -375,10 +397,13 @@ class N(Node):
     assert run.node.process.wait(timeout=10) == -9
     child = int(run.wait_for("\n"))
     try:
-        # The child has the open files of the dead, but not its locks.
-        assert not run.reader.ledger.writer_alive()
-        assert not run.writer.ledger.reader_alive(0)
-        assert run.node.status.writer_gone()
+        # The child has the open files of the dead, but soon not its locks.
+        patience = run._until(10)
+        while (
+            run.reader.ledger.writer_alive() or run.writer.ledger.reader_alive(0) or not run.node.status.writer_gone()
+        ):
+            patience()
+            time.sleep(0.01)
     finally:
         os.kill(child, signal.SIGKILL)
 
@@ -453,3 +478,34 @@ class N(Node):
     assert run.ask("x") == "x"
     run.end()
     assert run.err == ""
+
+
+def test_fork_before_a_session(runtime: FakeRuntime, tmp_path: Path) -> None:
+    code = """
+import os, threading
+class N(Node):
+    def load(self):
+        child = os.fork()
+        if child == 0:
+            return
+        self.answer = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    def process(self, frame):
+        answers = []
+        def work():
+            child = os.fork()
+            if child == 0:
+                try: self.emit(frame)
+                except Exception as err: print(type(err).__name__, flush=True)
+                os._exit(3)
+            answers.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        return Frame.from_json([self.answer, *answers])
+"""
+    run = Run(runtime, write(tmp_path, code))
+    run.node.start()
+    assert run.ask("x") == "[1,3]"
+    run.end()
+    assert run.out == "ClosedError\n"
+    assert "came back" in run.err
