@@ -210,7 +210,8 @@ class Metrics:
 
     def snapshot(self) -> list[dict[str, Any]]:
         """Return the figures of all metrics by name, as they are now."""
-        return [self._all()[name].snapshot() for name in sorted(self._all())]
+        metrics = self._all()
+        return [metrics[name].snapshot() for name in sorted(metrics)]
 
     def __len__(self) -> int:
         return len(self._own) + (len(self._shared) if self._shared is not None else 0)

@@ -48,8 +48,8 @@ class Node:
     id: str = ""
     #: The session's name; empty outside of a session, so in ``load``.
     session: str = ""
-    #: Whether the session is asked to end (by the runtime or by SIGTERM), or its
-    #: inputs were cut off. Long work and threads look at it and come to an end.
+    #: Whether the session is asked to end, by the runtime or by SIGTERM. Long
+    #: work and threads look at it and come to an end.
     stopping = _Stopping()
 
     _host: Optional[Host] = None
