@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -258,3 +260,36 @@ def test_interrupted_source(place: Path) -> None:
     assert process.wait(timeout=10) == 130
     assert (place / "out.jsonl").read_text().splitlines()[-1] == '"closed"'
     process.communicate()
+
+
+def test_the_wheel(place: Path) -> None:
+    """It is whole, and runs a node without iceoryx2 and numpy."""
+    source = place / "source"
+    shutil.copytree(PACKAGE / "medianode", source / "medianode", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(PACKAGE / name, source)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    subprocess.run(
+        [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", "dist", str(source)], cwd=place, check=True
+    )
+    (wheel,) = (place / "dist").iterdir()
+    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", "site", str(wheel)], cwd=place, check=True)
+    installed, written = (
+        {p.name for p in (where / "medianode").iterdir() if p.suffix in (".py", ".typed")}
+        for where in (place / "site", PACKAGE)
+    )
+    assert installed == written
+    (metadata,) = (place / "site").glob("*.dist-info/METADATA")
+    text = metadata.read_text("utf-8")
+    assert re.search(r"Requires-Dist: iceoryx2==[\d.]+; sys_platform == .linux.", text)
+    assert "## Run it locally" in text
+    code = (
+        "import sys, runpy\n"
+        "sys.path.insert(0, 'site')\n"
+        "sys.modules['iceoryx2'] = sys.modules['numpy'] = None\n"
+        "sys.argv[1:] = ['run', 'nodes:Upper', '-i', 'words.txt']\n"
+        "runpy.run_module('medianode', run_name='__main__', alter_sys=True)\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    out = subprocess.run([sys.executable, "-c", code], cwd=place, env=environment, capture_output=True, text=True)
+    assert out.stdout == "A\nB\n\nD\n", out.stderr
