@@ -7,8 +7,9 @@ from medianode._config import ENV_NODE
 
 if len(sys.argv) > 1:
     from medianode._localmain import main as local
+    from medianode._process import leave
 
-    sys.exit(local())
+    leave(local())
 if not os.environ.get(ENV_NODE):
     from medianode._localmain import USAGE
 

@@ -260,6 +260,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         return Run(options, load_class(_node_type(options.node))).run()
     except NodeFailure as problem:
+        if isinstance(problem.__cause__, KeyboardInterrupt):
+            return _INTERRUPTED
         print_failure(problem)
         if problem.trace:
             at = "" if problem.sequence is None else f", frame {problem.sequence} of {problem.port}"

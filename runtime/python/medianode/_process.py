@@ -74,5 +74,5 @@ def _flush() -> None:
             pass
     try:
         ctypes.CDLL(None).fflush(None)
-    except (OSError, AttributeError):
+    except (OSError, AttributeError, TypeError):  # TypeError: a system that has no such library
         pass

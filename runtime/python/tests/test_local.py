@@ -237,6 +237,23 @@ def test_interrupt_at_work(place: Path) -> None:
     process.communicate()
 
 
+def test_interrupted_twice(place: Path) -> None:
+    (place / "hang.py").write_text(
+        "import time, threading\nfrom medianode import Node\nclass Hang(Node):\n"
+        "    def process(self, frame):\n"
+        "        threading.Thread(target=time.sleep, args=(3600,)).start()\n"
+        "        print('at work', flush=True)\n        time.sleep(3600)\n"
+    )
+    process = start(place, "run", "hang:Hang", "-i", "words.txt", "-o", "out.txt")
+    wait_for(process, process.stderr, "at work")
+    process.send_signal(signal.SIGINT)
+    wait_for(process, process.stderr, "once more")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == 130
+    assert (place / "out.txt.partial").exists()
+    assert "left behind" in process.communicate()[1]
+
+
 def test_interrupt_while_it_reads(place: Path) -> None:
     process = start(place, "run", "nodes:Slow", "-i", "-", "-o", "out.txt")
     assert process.stdin is not None
