@@ -192,5 +192,5 @@ func (o object) without(expr, message string) object {
 
 func sizeShape() object {
 	return slices.Concat(object{{"type", words{"integer", "string"}}, {"minimum", 1}, {"maximum", maxFrame}},
-		shape(`0*[1-9][0-9]* *(?:B|KiB|MiB|GiB)?`, "must be a size such as 64KiB; units are B, KiB, MiB and GiB"))
+		shape(`0*[1-9][0-9]* *(?:B|KiB|MiB)?|0*1 *GiB`, "must be a size such as 64KiB; units are B, KiB, MiB and GiB"))
 }
