@@ -9,11 +9,12 @@ import (
 	"github.com/medianode/docker-medianode/schemas/pipeline"
 )
 
-// values are put in the place of every value of a file, one at a time.
+// values are put in the place of values of a file, one at a time. Their number is
+// no multiple of three, so that all have their turn.
 func values() []string {
 	return []string{
 		"x", "''", "null", "true", "5", "-1", "1.5", "'5'", "[]", "{}", "[x, x]", "{a: 1}", "../x", "/x", "~/x", "'a b'", `"a\nb"`, "3.14", "64KiB", "no",
-		"always", "retry", "NullSink", "'m:C'", "'m.py:C'", "./x.whl", "'https://x/y.whl'", "numpy==1", "65537", "docker.sock", "/proc/x", "GPU-1", "text",
+		"always", "retry", "NullSink", "'m:C'", "'m.py:C'", "./x.whl", "'https://x/y.whl'", "numpy==1", "65537", "docker.sock", "/proc/x", "GPU-1", "text", "3.10",
 	}
 }
 
