@@ -16,7 +16,7 @@ const module = "github.com/medianode/docker-medianode"
 // the others. Whoever adds a line here changes the design, and says why.
 var imports = map[string][]string{
 	"":                            {"plugin"},
-	"plugin":                      {"generate", "generate/image", "plugin/doctor", "runtime", "runtime/builtin", "runtime/channel", "runtime/iox", "runtime/node", "runtime/python", "schemas", "schemas/graph", "schemas/origin", "schemas/pipeline"},
+	"plugin":                      {"generate", "generate/image", "plugin/doctor", "runtime", "runtime/builtin", "runtime/channel", "runtime/iox", "runtime/node", "runtime/python", "schemas/graph", "schemas/origin", "schemas/pipeline"},
 	"plugin/doctor":               {"runtime", "runtime/channel"}, // where projects lie, and the proof of shared memory
 	"schemas":                     {},                             // the JSON Schema as a file
 	"schemas/origin":              {},

@@ -38,7 +38,7 @@ func (p *parser) node(item *node, path string) *Node {
 // nodeMoved holds what other tools have at a node; the params of a built-in are
 // known when its name is.
 func (p *parser) nodeMoved(item *node) moved {
-	const docker = "remove it: a node with docker: runs in a container"
+	const docker = "remove it: a node with docker: runs in a container; docker medianode convert turns a whole manifest into a pipeline"
 	const edge = "connections stand in a list of their own: {from: NODE, to: NODE}"
 	m := moved{
 		"type": "=node_type", "class": "=node_type", "name": "=id", "config": "=params", "parameters": "=params", "args": "=params",
