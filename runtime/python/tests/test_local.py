@@ -298,7 +298,7 @@ def test_the_wheel(place: Path) -> None:
     assert installed == written
     (metadata,) = (place / "site").glob("*.dist-info/METADATA")
     text = metadata.read_text("utf-8")
-    assert re.search(r"Requires-Dist: iceoryx2==[\d.]+; sys_platform == .linux.", text)
+    assert re.search(r"Requires-Dist: iceoryx2==[\d.]+; extra == .container.", text)
     assert "## Run it locally" in text
     code = (
         "import sys, runpy\n"
