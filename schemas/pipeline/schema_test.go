@@ -115,6 +115,7 @@ var blind = map[string]string{
 	`^the same connection is already at `:                    "looks at the other connections; a port left out is the default one",
 	`^closes a cycle: `:                                      "looks at all connections",
 	`^more mistakes follow$`:                                 "is about the list of mistakes",
+	`^has no effect: no connection touches this node`:        "looks at the connections",
 	`^has no effect: it bounds one call `:                    "looks at the connections",
 	`^".*" is already (at|mounted at|in env at) `:            "compares names, not texts: Pillow is pillow",
 	`has a marker that is not PEP 508$`:                      "a grammar with parentheses",

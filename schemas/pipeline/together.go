@@ -1,5 +1,7 @@
 package pipeline
 
+import "strings"
+
 // Keys that are each right and say nothing together: whoever wrote both expects
 // something that will not happen.
 
@@ -50,17 +52,49 @@ func (s *source) noInput(at Pos, path string) {
 	s.fail(at, path, "remove the key", "has no effect: it bounds one call of process, and the node has no input")
 }
 
-// unheard reports time-outs of nodes that no connection leads to. It runs on a
-// file without mistakes only: a mistake is often the reason.
+// unheard reports what is said about frames at nodes that none reaches. It runs
+// on a file without mistakes only: a mistake is often the reason.
 func (p *parser) unheard() {
-	heard := map[string]bool{}
+	heard, touched := map[string]bool{}, map[string]bool{}
 	for _, c := range p.spec.Connections {
-		heard[c.To.V] = true
+		heard[c.To.V], touched[c.To.V], touched[c.From.V] = true, true, true
 	}
 	for i, n := range p.spec.Nodes {
-		if n.TimeoutMS.Set && !heard[n.ID.V] {
-			p.noInput(n.TimeoutMS.Pos, joinIndex("nodes", i)+".timeout_ms")
+		path := joinIndex("nodes", i)
+		switch side := n.Docker != nil && n.Docker.Image.Set && !touched[n.ID.V]; {
+		case side:
+			p.sideContainer(n, path)
+		case n.TimeoutMS.Set && !heard[n.ID.V]:
+			p.noInput(n.TimeoutMS.Pos, path+".timeout_ms")
 		}
+	}
+}
+
+// sideContainer holds what reaches a node through the SDK against an image that
+// runs beside the others and needs none.
+func (p *parser) sideContainer(n *Node, path string) {
+	said := map[string]Pos{}
+	for key, v := range map[string]Value[int]{"timeout_ms": n.TimeoutMS, "start_timeout_ms": n.StartTimeoutMS} {
+		if v.Set {
+			said[key] = v.Pos
+		}
+	}
+	if n.IsStreaming.Set {
+		said["is_streaming"] = n.IsStreaming.Pos
+	}
+	if n.OnCrash.Set {
+		said["on_crash"] = n.OnCrash.Pos
+	}
+	for key, at := range n.Params.At {
+		said["params."+key] = at
+	}
+	for _, key := range sortedKeys(said) {
+		at := path + "." + key
+		if name, isParam := strings.CutPrefix(key, "params."); isParam {
+			at = joinPath(path+".params", name)
+		}
+		p.fail(said[key], at, "connect the node, or remove the key; env and command reach any image",
+			"has no effect: no connection touches this node, so its image runs as it is")
 	}
 }
 
