@@ -24,7 +24,7 @@ COMPOSE = -X github.com/docker/compose/v5/internal.Version=$(shell go list -m -f
 # containers. gotestsum, unlike go test, says at the end which were skipped and why.
 GOTEST = $(TESTSUM) --format pkgname-and-test-fails --format-hide-empty-pkg -- -timeout 40m -ldflags '$(COMPOSE)'
 
-.PHONY: help build install toolchain engine base-images demo test lint fmt bench soak clean shim
+.PHONY: help build install toolchain engine base-images demo test lint fmt bench soak fuzz clean shim
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,15 @@ bench: engine base-images install ## one hop and a warm start, beside their floo
 SOAK ?= 10m
 soak: engine base-images install ## 1080p30 for 10 min without a lost frame or a leak
 	go run ./bench soak -for $(SOAK)
+
+# Every fuzz target of the tree, one after the other. What is found becomes a
+# file below testdata/fuzz, and so a test for ever.
+FUZZTIME ?= 1m
+fuzz: shim ## every fuzz target for FUZZTIME (1m), one after the other
+	@grep -rn --include='*_test.go' -o '^func Fuzz[A-Za-z0-9]*' . | sed 's/:[0-9]*:func / /' | while read -r file target; do \
+		echo "$$target of $$(dirname $$file), $(FUZZTIME)"; \
+		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" || exit 1; \
+	done
 
 clean: ## remove what builds leave in the tree; caches and the engine stay
 	rm -rf bin $(SHIM)/target

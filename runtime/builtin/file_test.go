@@ -1,7 +1,6 @@
 package builtin
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -47,20 +46,6 @@ func TestSinkFullDisk(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "a.txt")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a.txt: %v", err)
 	}
-}
-
-// Whatever a file holds, its samples lie inside it.
-func FuzzReadWave(f *testing.F) {
-	f.Add([]byte("RIFF\x2c\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x02\x00\x40\x1f\x00\x00\x00\x7d\x00\x00\x04\x00\x10\x00data\x04\x00\x00\x00\x01\x02\x03\x04"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		w, err := readWave(bytes.NewReader(b), int64(len(b)))
-		if err != nil {
-			return
-		}
-		if w.offset < 44 || w.size < 0 || w.offset+w.size > int64(len(b)) || w.size%w.block() != 0 || w.Format.Bytes() == 0 {
-			t.Errorf("%+v of %d bytes", w, len(b))
-		}
-	})
 }
 
 // Errors name the file and not the system call below.
