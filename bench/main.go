@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command bench measures the product beside its floors and its peers, in one
 // run on one machine: figures of other machines or other days say nothing.
 //

@@ -152,7 +152,7 @@ func read(t *testing.T, text []byte) []string {
 				if c.PrependShell || len(c.Files) > 0 || len(c.FlagsUsed) > 1 || len(c.FlagsUsed) == 1 && c.FlagsUsed[0] != "mount" {
 					t.Fatalf("runs %+v", c)
 				}
-				out = append(out, fmt.Sprintf("RUN %q", []string(c.CmdLine)))
+				out = append(out, fmt.Sprintf("RUN %q", c.CmdLine))
 			case *instructions.CopyCommand:
 				out = append(out, fmt.Sprintf("COPY %s %q %s %s", c.From, c.SourcePaths, c.DestPath, c.Chown))
 				if len(c.SourceContents) > 0 {

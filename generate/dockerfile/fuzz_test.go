@@ -42,14 +42,14 @@ func steps(a, b, c string) []step {
 			if !ok || run.PrependShell || len(run.Files) > 0 || len(run.FlagsUsed) > 0 {
 				return fmt.Errorf("%+v", got)
 			}
-			return differs([]string(run.CmdLine), []string{a, b, c})
+			return differs(run.CmdLine, []string{a, b, c})
 		}},
 		{dockerfile.Run{Args: []string{"x"}, Network: a}, func(got instructions.Command) error {
 			run, ok := got.(*instructions.RunCommand)
 			if !ok || run.PrependShell || a != "" && instructions.GetNetwork(run) != a {
 				return fmt.Errorf("%+v", got)
 			}
-			return differs([]string(run.CmdLine), []string{"x"})
+			return differs(run.CmdLine, []string{"x"})
 		}},
 		{dockerfile.Run{Args: []string{"x"}, Mounts: []dockerfile.Mount{{Type: "bind", Source: a, Target: b}, {Type: "cache", ID: c, Target: "/x"}}}, mounts("bind", a, b, "cache", "", "/x")},
 		{dockerfile.Run{Args: []string{"x"}, Mounts: []dockerfile.Mount{{Type: a, Target: b}}}, mounts(a, "", b)},
@@ -96,14 +96,14 @@ func steps(a, b, c string) []step {
 			if !ok || e.PrependShell || len(e.Files) > 0 {
 				return fmt.Errorf("%+v", got)
 			}
-			return differs([]string(e.CmdLine), []string{a, b})
+			return differs(e.CmdLine, []string{a, b})
 		}},
 		{dockerfile.Cmd{a, b}, func(got instructions.Command) error {
 			e, ok := got.(*instructions.CmdCommand)
 			if !ok || e.PrependShell || len(e.Files) > 0 {
 				return fmt.Errorf("%+v", got)
 			}
-			return differs([]string(e.CmdLine), []string{a, b})
+			return differs(e.CmdLine, []string{a, b})
 		}},
 		{dockerfile.Comment(a + "\n" + b), nil},
 	}
@@ -123,7 +123,7 @@ func mounts(want ...string) func(instructions.Command) error {
 		for _, m := range instructions.GetMounts(run) {
 			have = append(have, string(m.Type), m.Source, m.Target)
 		}
-		return errors.Join(differs(have, want), differs([]string(run.CmdLine), []string{"x"}))
+		return errors.Join(differs(have, want), differs(run.CmdLine, []string{"x"}))
 	}
 }
 

@@ -234,9 +234,9 @@ func leftovers(f Facts) Finding {
 	if len(left) == 0 {
 		return Finding{"leftovers", OK, "none", ""}
 	}
-	do := make([]string, len(names))
-	for i, name := range names {
-		do[i] = "docker medianode down -p " + name
+	var do []string
+	for _, name := range names {
+		do = append(do, "docker medianode down -p "+name)
 	}
 	if len(single) > 0 {
 		do = append(do, "docker rm -f "+strings.Join(single, " "))

@@ -185,7 +185,7 @@ func readPicture(r *bufio.Reader, to []byte) (int, error) {
 	switch {
 	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
 		return len(line), err
-	case word != y4mFrame && !(err != nil && strings.HasPrefix(y4mFrame, word)):
+	case word != y4mFrame && (err == nil || !strings.HasPrefix(y4mFrame, word)):
 		return len(line), fmt.Errorf("begins with %q, want %q", cut(word), y4mFrame)
 	case err != nil:
 		return len(line), errors.New("the file ends in its header")

@@ -78,7 +78,7 @@ func (c *converter) limits(d *yaml.Node, path string) {
 		c.note(keyOf(d, key), path+"."+key, "became resource_limits.%s", key)
 		remove(d, key)
 		if limits == nil {
-			limits = mapping()
+			limits = emptyMapping()
 			set(d, "resource_limits", limits)
 		}
 		if get(limits, key) == nil {

@@ -84,7 +84,7 @@ func (c *converter) dependencies(n *yaml.Node, path string) {
 	}
 	d := deref(get(n, "docker"))
 	if d == nil {
-		d = mapping()
+		d = emptyMapping()
 		d.Line = list.Line
 		set(n, "docker", d)
 	}
@@ -158,7 +158,7 @@ func (c *converter) kind(n *yaml.Node, path string) {
 	t.LineComment = "# to do: class " + class + " in nodes/" + strings.ReplaceAll(module, ".", "/") + ".py"
 	if get(n, "docker") == nil {
 		c.note(t, path, "runs in a container now: docker was added")
-		d := mapping()
+		d := emptyMapping()
 		d.Line = t.Line
 		set(n, "docker", d)
 	}
@@ -234,10 +234,10 @@ func (c *converter) declare(n *yaml.Node) {
 		if get(n, key) != nil || len(names) == 0 || slices.Equal(names, []string{usual}) {
 			continue
 		}
-		declared := mapping()
+		declared := emptyMapping()
 		declared.Style = yaml.FlowStyle
 		for _, name := range names {
-			empty := mapping()
+			empty := emptyMapping()
 			empty.Style = yaml.FlowStyle
 			declared.Content = append(declared.Content, text(name), empty)
 		}

@@ -95,7 +95,7 @@ func closeEndsWaiting(r *run) {
 	w, in := r.pair(r.spec(channel.Block, 64, 1))
 	receiving := in.start(Request{Do: "receive", Count: 2, Keep: true})
 	w.do(Request{Do: "send", Length: 8})
-	r.until("first frame", 10*time.Second, func() bool { return in.slot().Received == 1 })
+	r.until("first frame", func() bool { return in.slot().Received == 1 })
 	in.do(Request{Do: "close"})
 	if a := wait(r, "receive", receiving); a.Kind != "closed" {
 		r.Errorf("receive: %q (%s), want closed", a.Kind, a.Error)
@@ -103,7 +103,7 @@ func closeEndsWaiting(r *run) {
 
 	w, in = r.pair(r.spec(channel.Block, 64, 1))
 	sending := w.start(Request{Do: "send", Count: 3, Length: 8})
-	r.until("full queue", 10*time.Second, func() bool { return in.do(Request{Do: "counters"}).Counters.Next == 1 })
+	r.until("full queue", func() bool { return in.do(Request{Do: "counters"}).Counters.Next == 1 })
 	time.Sleep(20 * time.Millisecond)
 	w.do(Request{Do: "close"})
 	if a := wait(r, "send", sending); a.Kind != "closed" || a.Sent != 1 {

@@ -66,7 +66,7 @@ func (r *run) wants(l *channel.Ledger, want accounts) {
 func (r *run) full(l *channel.Ledger, frames uint64) {
 	r.Helper()
 	is := func() bool { return l.Next().Load() == frames }
-	r.until("full queue", 10*time.Second, is)
+	r.until("full queue", is)
 	time.Sleep(150 * time.Millisecond)
 	if !is() {
 		r.Errorf("%d frames are sent, want %d", l.Next().Load(), frames)

@@ -124,7 +124,7 @@ func readerKilled(r *run) {
 		r.Skip("this reader is no process of its own")
 	}
 	sending := w.start(Request{Do: "send", Count: 10, Length: 8})
-	r.until("full queue", 10*time.Second, func() bool { return w.do(Request{Do: "counters"}).Counters.Next == 2 })
+	r.until("full queue", func() bool { return w.do(Request{Do: "counters"}).Counters.Next == 2 })
 	time.Sleep(100 * time.Millisecond)
 	began := time.Now()
 	in.w.Kill()

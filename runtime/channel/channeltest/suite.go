@@ -158,7 +158,8 @@ func (e end) slot() SlotCounters {
 }
 
 // until waits for something that comes true by itself.
-func (r *run) until(what string, limit time.Duration, is func() bool) {
+func (r *run) until(what string, is func() bool) {
+	const limit = 10 * time.Second
 	r.Helper()
 	for began := time.Now(); !is(); time.Sleep(time.Millisecond) {
 		if time.Since(began) > limit {
