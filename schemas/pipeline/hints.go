@@ -80,7 +80,7 @@ func wordHint(s string, allowed []string) string {
 
 // numberHint is for a value that is no number, or none without a fraction.
 func numberHint(key string, n *node) string {
-	if n.kind != scalar || n.null() {
+	if n.kind != scalar || len(n.text) > shown || n.null() {
 		return ""
 	}
 	v, _ := core(n.text)
@@ -121,12 +121,15 @@ func leadingDigits(s string) string {
 // sizeHint is for a text that is no size.
 func sizeHint(s string) string {
 	const units = "units are B, KiB, MiB and GiB"
+	if len(s) > 16 {
+		return units
+	}
 	digits := leadingDigits(s)
 	unit := strings.TrimLeft(s[len(digits):], " ")
 	whole, fraction, _ := strings.Cut(s, ".")
 	upper := strings.ToUpper(unit)
 	switch {
-	case digits == "" || len(s) > 16:
+	case digits == "":
 		return units
 	case len(upper) > 0 && len(upper) <= 3 && strings.Contains("KMG", upper[:1]):
 		return "write " + digits + upper[:1] + "iB"
@@ -182,10 +185,13 @@ func camel(s string) string {
 
 // classLike makes of a word what it would be as module:Class.
 func classLike(s string) string {
-	if module, class, ok := cutLast(s, "."); ok && classPattern().MatchString(module+":"+class) && class != "py" && len(s) <= shown {
+	if len(s) > shown {
+		return "asr:Recognizer"
+	}
+	if module, class, ok := cutLast(s, "."); ok && classPattern().MatchString(module+":"+class) && class != "py" {
 		return module + ":" + class
 	}
-	if len(s) > shown || !classPattern().MatchString(s+":"+s) || strings.Contains(s, ".") {
+	if !classPattern().MatchString(s+":"+s) || strings.Contains(s, ".") {
 		return "asr:Recognizer"
 	}
 	return strings.ToLower(s) + ":" + strings.ToUpper(s[:1]) + s[1:]
@@ -200,10 +206,13 @@ func cutLast(s, sep string) (before, after string, found bool) {
 
 // fixedClass is for a path where a module is asked for.
 func fixedClass(s string) string {
+	if len(s) > shown {
+		return "such as asr:Recognizer"
+	}
 	module, class, _ := strings.Cut(s, ":")
 	module = strings.TrimSuffix(strings.TrimPrefix(module, "./"), ".py")
 	fixed := strings.ReplaceAll(module, "/", ".") + ":" + class
-	if len(s) <= shown && classPattern().MatchString(fixed) {
+	if classPattern().MatchString(fixed) {
 		return "write " + fixed
 	}
 	return "such as asr:Recognizer"
@@ -235,9 +244,10 @@ func edgeHint(item *node) string {
 
 // mountHint reads the short form of compose.
 func mountHint(s string) string {
+	s = cut(s)
 	host, rest, ok := strings.Cut(s, ":")
 	container, mode, _ := strings.Cut(rest, ":")
-	if !ok || len(s) > shown || !isLine(s) || !strings.HasPrefix(container, "/") || strings.ContainsAny(s, "{},[]\"'# ") {
+	if !ok || !isLine(s) || strings.Contains(s, "…") || !strings.HasPrefix(container, "/") || strings.ContainsAny(s, "{},[]\"'# ") {
 		return "write {host_path: ./data, container_path: /data}"
 	}
 	end := "}, read-only unless read_only: false is added"

@@ -65,6 +65,11 @@ func hostile() map[string]string {
 		"patterns":         docker + head + wide.String(),
 		"near words":       head + ids.String(),
 		"cycles":           head + chain.String(),
+		"float by alias":   "x: &a 0." + strings.Repeat("0", 900_000) + "\n" + head + "  - {id: a, node_type: m:C, params: {" + keys(4900) + "}}\n",
+		"text by alias":    "x: &a " + strings.Repeat("x", 900_000) + "\n" + head + "  - {id: a, node_type: m:C, docker: {source: ., env: {" + keys(4900) + "}}}\n",
+		"digits by alias":  "x: &a '" + strings.Repeat("1", 900_000) + "'\n" + head + "  - {id: a, node_type: m:C, docker: {source: .}}\nconnections:\n" + strings.Repeat("  - {from: a, to: a, buffer: *a}\n", 200),
+		"size by alias":    "x: &a " + strings.Repeat("x", 900_000) + "\n" + head + strings.Repeat("  - {id: a, node_type: m:C, outputs: {x: {max_frame: *a}}, docker: {source: .}}\n", 200),
+		"keys by alias":    "x: &a {" + strings.Repeat("k", 900_000) + ": 1}\n" + head + strings.Repeat("  - {id: a, node_type: m:C, docker: {source: ., env: *a}}\n", 400),
 		"digits":           head + "  - {id: a, params: {n: " + strings.Repeat("9", 1_000_000) + "}}\n",
 		"long key":         strings.Repeat("k", 900) + ": 1\n",
 		"ports":            head + "  - {id: a, node_type: m:C, outputs: {" + ports(5000) + "}}\n",
@@ -80,6 +85,14 @@ func unknown(n int) string {
 	var b strings.Builder
 	for i := range n {
 		fmt.Fprintf(&b, "k%d: 1\n", i)
+	}
+	return b.String()
+}
+
+func keys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "k%d: *a, ", i)
 	}
 	return b.String()
 }

@@ -20,6 +20,7 @@ const (
 	maxDiags      = 100
 	maxIndicators = 24_000 // places where YAML may begin a token
 	maxExpanded   = 5_000  // values that aliases and merge keys bring in
+	maxAliased    = 65_536 // bytes of text that they bring in
 )
 
 // source is the text of one file on its way to a tree.
@@ -27,7 +28,8 @@ type source struct {
 	file     string
 	lines    []string // of a text that may be read
 	diags    Diagnostics
-	expanded int
+	expanded int                 // values, and
+	aliased  int                 // bytes, that aliases brought in
 	active   map[*yaml.Node]bool // anchors being expanded now
 }
 

@@ -47,7 +47,7 @@ func printable(s string) string {
 
 // joinPath appends a mapping's key to a path.
 func joinPath(path, key string) string {
-	if !isWord(key) || len(key) > shown {
+	if len(key) > shown || !isWord(key) {
 		return path + "[" + quote(key) + "]"
 	}
 	if path == "" {

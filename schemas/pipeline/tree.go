@@ -82,6 +82,11 @@ func (s *source) build(y *yaml.Node, depth int, aliased bool) *node {
 			s.fail(place(y), "", "", "aliases bring in more than %d values", maxExpanded)
 			return &node{kind: broken, pos: place(y)}
 		}
+		if s.aliased += len(y.Value); s.aliased > maxAliased { // an alias's own name counts too
+			s.expanded = maxExpanded + 1
+			s.fail(place(y), "", "", "aliases bring in more than %d bytes of text", maxAliased)
+			return &node{kind: broken, pos: place(y)}
+		}
 	}
 	switch y.Kind {
 	case yaml.AliasNode:
@@ -156,6 +161,9 @@ func (s *source) buildMapping(y *yaml.Node, depth int, aliased bool) *node {
 		if !ok {
 			n.kind = broken
 			continue
+		}
+		if aliased {
+			s.aliased += len(key)
 		}
 		at := place(y.Content[i])
 		if before, dup := first[key]; dup {
