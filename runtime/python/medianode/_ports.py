@@ -131,7 +131,16 @@ class Ports:
             port.subscriber.finish()
 
     def take_all(self) -> list[Frame]:
-        """Return what has arrived, as sent, of each input as much as the node may keep; never waits."""
+        """Return what has arrived, as sent, of each input as much as the node may keep; never waits.
+
+        A frame that is given again comes alone: it may be the one that crashes
+        the node, and those beside it are not to be given up with it.
+        """
+        for port in self.inputs:
+            if not port.ended and port.subscriber.again:
+                frame = port.take()
+                if frame is not None:
+                    return [frame]
         frames = []
         for port in self.inputs:
             while not port.ended:
@@ -209,15 +218,15 @@ class Ports:
             log(f"node {self._id}: frames on port {port!r} go nowhere: nothing reads it (ports: {names})")
         self.unread[port] += 1
 
-    def close_inputs(self) -> None:
+    def close_inputs(self, failed: bool = False) -> None:
         """End the inputs, so that no producer waits for this node any longer; safe twice.
 
-        A node that ends before they have is started again, or not: the runtime
-        knows, and so do the producers.
+        A node that ends before they have, or by its own failure, is started
+        again, or not: the runtime knows, and so do the producers.
         """
-        early = not self.ended
+        leave = failed or not self.ended
         for port in self.inputs:
-            port.subscriber.close(leave=early)
+            port.subscriber.close(leave)
         for port in self.inputs:
             port.ended = True
 

@@ -114,6 +114,7 @@ class Publisher:
         self._sources = Places(spec.max_frame)  # where frames that are handed on come from
         self._keeps = spec.history > 0
         self._words[W_START] = self._words[W_NEXT]
+        self._words[W_STARVED] = 0  # the writer before may have died while it waited
         self._words[W_STATE] = ATTACHED
         _fork.owns(self)
 

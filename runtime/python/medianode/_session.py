@@ -324,7 +324,7 @@ class Session:
     def fail(self) -> None:
         """End the streams as failed, after an error."""
         self._stop = True
-        self.ports.close_inputs()
+        self.ports.close_inputs(failed=True)
         self._end(failed=True)
 
     def abandon(self) -> None:

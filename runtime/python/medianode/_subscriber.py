@@ -96,6 +96,7 @@ class Subscriber:
         self.skipped: Optional[int] = None  # a frame that it has died with often enough
         words, mine = self._words, self._slot
         words[mine + R_CAPACITY] = self.reader.buffer
+        words[mine + R_WAITING] = 0  # the reader before may have died in its sleep
         if words[mine + R_STATE] == ATTACHED:
             self._come_back()
             return
@@ -169,6 +170,11 @@ class Subscriber:
                 return got
             if got is not None:
                 raise got
+
+    @property
+    def again(self) -> bool:
+        """Whether the next frame is one that was given to a process which died with it."""
+        return self._back and self._words[self._slot + R_NEXT] < self._resume
 
     @property
     def full(self) -> bool:
@@ -267,23 +273,27 @@ class Subscriber:
     def _nothing(self, start: int, gone: bool) -> Optional[Received]:
         """Return the end of the stream, if it came while this reader was dead.
 
-        There is no frame. Then those before start do not come: their writer died.
+        Or if its writer died before it was sent. There is no frame. Then those
+        before start do not come: their writer died.
         """
         words, slot = self._words, self._slot
+        ended, last = words[W_ENDED], words[W_NEXT]
+        # Who ended the stream is gone, and this is the writer after it.
+        late = bool(ended) and start >= last
         if words[slot + R_NEXT] < start:
-            self._pass(start)
+            self._pass(start - 1 if late else start)
+            words[slot + R_NEXT] = start
             if words[W_STARVED]:
                 _iox.notify(self._notifier)
-        if not self._back or self._over or not words[W_ENDED]:
+        if self._over or not ended or not (self._back or late):
             return None
-        last = words[W_NEXT]
         if words[slot + R_NEXT] < last:
             if not gone:
                 return None
             self._pass(last - 1)
             words[slot + R_NEXT] = last
         self._over = True
-        header = new_header(CONTROL, END_OF_STREAM | (FAILED if words[W_ENDED] == ENDED_FAILED else 0))
+        header = new_header(CONTROL, END_OF_STREAM | (FAILED if ended == ENDED_FAILED else 0))
         header.sequence = last - 1
         return Received(header, 0, 0, Lease(None, self._held))
 

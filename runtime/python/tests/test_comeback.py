@@ -1,0 +1,118 @@
+"""Nodes that are started again, and what they find of the process before."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_runtime import FakeRuntime, NodeProcess, entering, leaving, until
+from nodes import collect, send_text, write
+
+from medianode._config import Spec
+from medianode._ledger import R_EXPECTED, R_WAITING, W_EXPECTED, W_STARVED, Ledger, slot_index
+
+
+def created(runtime: FakeRuntime, name: str, retry: bool = False, **more: Any) -> Spec:
+    """Make a channel whose ends come back when they die."""
+    spec = runtime.spec(name, **more)
+    spec = runtime.create(dataclasses.replace(spec, readers=(dataclasses.replace(spec.readers[0], retry=retry),)))
+    ledger = Ledger(spec.name, 1)
+    ledger.words[W_EXPECTED] = ledger.words[slot_index(0) + R_EXPECTED] = 1
+    ledger.close()
+    return spec
+
+
+class Again:
+    """A node between two channels that is started as often as it is asked to."""
+
+    def __init__(self, runtime: FakeRuntime, source: Path, **into: Any) -> None:
+        self.runtime, self.source = runtime, source
+        self.entry, self.exit = created(runtime, "in", **into), created(runtime, "out", buffer=64)
+        self.writer, self.reader = runtime.publisher(self.entry), runtime.subscriber(self.exit)
+        self.count = 0
+
+    def start(self) -> NodeProcess:
+        self.runtime.transport.clean()
+        self.count += 1
+        node = NodeProcess(
+            self.runtime, "user:N", self.source, inputs=[entering(self.entry)], outputs=[leaving(self.exit)],
+            node_id=f"n{self.count}",
+        )  # fmt: skip
+        node.start()
+        return node
+
+
+def test_what_a_dead_process_left_in_the_ledger_is_taken_back(runtime: FakeRuntime) -> None:
+    """Or timeout_ms would not be counted, and every frame would wake somebody."""
+    spec = created(runtime, "c")
+    ledger = Ledger(spec.name, 1)
+    ledger.words[W_STARVED] = ledger.words[slot_index(0) + R_WAITING] = 1
+    writer, reader = runtime.publisher(spec), runtime.subscriber(spec)
+    assert not writer.starved
+    assert ledger.words[slot_index(0) + R_WAITING] == 0
+    writer.close()
+    reader.close()
+    ledger.close()
+
+
+@pytest.mark.parametrize("retry", [False, True])
+def test_failure_in_close(runtime: FakeRuntime, tmp_path: Path, retry: bool) -> None:
+    """The next process is told again that the stream has ended, and that it has ended well."""
+    code = f"""
+class N(Node):
+    def process(self, frame): return frame
+    def close(self):
+        import pathlib
+        once = pathlib.Path({str(tmp_path / "once")!r})
+        if not once.exists():
+            once.touch()
+            raise ValueError("once")
+        yield Frame.from_text("closed")
+"""
+    again = Again(runtime, write(tmp_path, code), retry=retry)
+    node = again.start()
+    send_text(again.writer, "a")
+    again.writer.end()
+    assert node.expect("error")["phase"] == "close"
+    got = [again.reader.receive(until(10)).length]  # the lease ends, and the node can drain
+    assert node.wait()[0] == 1
+    again.writer.close()
+    node = again.start()
+    frames, end = collect(again.reader, node)
+    assert (got, frames, end.flags & 2) == ([1], [b"closed"], 0)
+    close(node)
+
+
+def test_a_batch_does_not_take_its_frames_with_it(runtime: FakeRuntime, tmp_path: Path) -> None:
+    """Of a batch that crashes the node, only the frame that does it is given up."""
+    done = tmp_path / "done"
+    code = f"""
+import os, time
+class N(Node):
+    def process_batch(self, frames):
+        time.sleep(0.3)  # more come
+        for frame in frames:
+            if frame.text == "3": os._exit(9)
+        with open({str(done)!r}, "a") as file:
+            for frame in frames: file.write(frame.text)
+"""
+    again = Again(runtime, write(tmp_path, code), retry=True, hold=4)
+    node = again.start()
+    for text in "0123456":
+        send_text(again.writer, text)
+    for _ in range(4):  # once in a batch, and three times alone
+        assert node.process.wait(20) == 9
+        node = again.start()
+        again.writer.refresh()
+    again.writer.end()
+    assert collect(again.reader, node)[0] == []
+    assert done.read_text() == "012456"
+    assert "frame 3 of input input from src crashed the node 3 times: skipped" in close(node)
+
+
+def close(node: NodeProcess) -> str:
+    node.expect("closed")
+    node.tell("exit")
+    return node.wait()[2]
