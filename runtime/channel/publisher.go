@@ -39,6 +39,7 @@ func NewPublisher(t Transport, s Spec) (*Publisher, error) {
 	}
 	p := &Publisher{spec: s, out: out, ledger: out.Ledger(), turn: make(chan struct{}, 1)}
 	p.ledger.Start().Store(p.ledger.Next().Load())
+	p.ledger.Starved().Store(0) // the writer before may have died while it waited
 	p.ledger.State().Store(Attached)
 	p.turn <- struct{}{}
 	return p, nil

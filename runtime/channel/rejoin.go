@@ -83,21 +83,25 @@ func (r *Subscriber) endedWithoutUs() bool {
 }
 
 // nothing is called when no frame is there. Then those before start do not
-// come: their writer died. A reader that came back too late for the end of the
-// stream is told of it here.
+// come: their writer died. The end of the stream is told here to a reader that
+// came back too late for it, and where its writer died before it was sent.
 func (r *Subscriber) nothing(into []Sample, start uint64, gone bool) int {
-	s := r.slot
+	s, ended, last := r.slot, r.ledger.Ended().Load(), r.ledger.Next().Load()
+	// Who ended the stream is gone, and this is the writer after it.
+	late := ended != 0 && start >= last
 	if s.Next().Load() < start {
-		r.miss(start)
+		if late {
+			r.miss(start - 1) // the end is no frame that is lost
+		} else {
+			r.miss(start)
+		}
 		s.Next().Store(start)
 		r.hands.pass(start)
 		r.wakeWriter()
 	}
-	ended := r.ledger.Ended().Load()
-	if !r.back || r.over || ended == 0 {
+	if r.over || ended == 0 || (!r.back && !late) {
 		return 0
 	}
-	last := r.ledger.Next().Load()
 	if s.Next().Load() < last {
 		if !gone {
 			return 0
@@ -114,7 +118,8 @@ func (r *Subscriber) nothing(into []Sample, start uint64, gone bool) int {
 	return 1
 }
 
-// hands keeps Done: which frames the reader has, and those it is done with.
+// hands keeps Done: which frames the reader has, and those it is done with. Nil
+// keeps nothing.
 type hands struct {
 	slot  Slot
 	retry bool
@@ -124,6 +129,9 @@ type hands struct {
 }
 
 func (h *hands) take(sequence uint64) {
+	if h == nil {
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last = sequence
@@ -134,6 +142,9 @@ func (h *hands) take(sequence uint64) {
 }
 
 func (h *hands) finish(sequence uint64) {
+	if h == nil {
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	i := slices.Index(h.out, sequence)
@@ -151,6 +162,9 @@ func (h *hands) finish(sequence uint64) {
 
 // pass is called when frames before a sequence do not come.
 func (h *hands) pass(sequence uint64) {
+	if h == nil {
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.out) == 0 {

@@ -16,7 +16,7 @@ type Subscriber struct {
 	ledger *Ledger
 	slot   Slot
 	closed atomic.Bool
-	hands  *hands
+	hands  *hands // nil for a reader that never comes back
 
 	mu  sync.Mutex // guards what follows, and the receiving order
 	raw []Raw
@@ -40,8 +40,11 @@ func NewSubscriber(t Transport, s Spec, slot int) (*Subscriber, error) {
 		spec: s, in: in, ledger: in.Ledger(), slot: in.Ledger().Slot(slot),
 		raw: make([]Raw, s.Readers[slot].Hold),
 	}
-	r.hands = &hands{slot: r.slot, retry: s.Readers[slot].Retry, out: make([]uint64, 0, s.Readers[slot].Hold)}
+	if s.Readers[slot].Retry || r.slot.Expected().Load() != 0 {
+		r.hands = &hands{slot: r.slot, retry: s.Readers[slot].Retry, out: make([]uint64, 0, s.Readers[slot].Hold)}
+	}
 	r.slot.Capacity().Store(uint64(s.Readers[slot].Buffer))
+	r.slot.Waiting().Store(0) // the reader before may have died in its sleep
 	if r.slot.State().Load() == Attached {
 		r.comeBack(s.Readers[slot])
 	} else {

@@ -144,6 +144,26 @@ func writerBack(r *run) {
 	r.wants(l, accounts{52, 1, 0})
 }
 
+// endUnsent: the end of a stream is told, once and as no loss, although its
+// writer died between the claim and the frame.
+func endUnsent(r *run) {
+	s := r.spec(channel.Block, 64, 1)
+	l, in := r.expected(s)
+	w := r.writer(r.h.Writer(r.T), s)
+	w.do(Request{Do: "send", Length: 8})
+	in.do(Request{Do: "receive", WithinMS: 20000})
+	w.die()
+	l.Next().Store(2)
+	l.Ended().Store(channel.EndedWell)
+	w = r.writer(r.h.Writer(r.T), s)
+	w.do(Request{Do: "end"})
+	if f := in.do(Request{Do: "receive", WithinMS: 20000}).Frames; len(f) != 1 || f[0].Flags != channel.EndOfStream || f[0].Sequence != 1 {
+		r.Errorf("received %+v, want the end", f)
+	}
+	w.do(Request{Do: "drain", WithinMS: 10000})
+	r.wants(l, accounts{1, 0, 0})
+}
+
 // retried: a reader that comes back gets again what it had not finished, and
 // every frame is counted once.
 func retried(r *run) {
@@ -254,6 +274,7 @@ func comebacks() []testCase {
 		{"reader comes back", readerBack},
 		{"reader comes back at the end", readerBackAtEnd},
 		{"writer comes back", writerBack},
+		{"end that was not sent", endUnsent},
 		{"retried", retried},
 		{"skipped", skipped},
 		{"given up", givenUp},
