@@ -54,7 +54,7 @@ func (s *Session) lookAround() error {
 		if m := s.byService[c.Service]; m != nil && !c.Started.IsZero() {
 			s.post(func() { s.onStart(m, c.ID, c.Started) })
 			if !c.isUp() {
-				s.post(func() { s.awaitNow(m, Event{Container: c.ID, ExitCode: c.ExitCode}) })
+				s.post(func() { s.awaitNow(m, Event{Time: c.Started, Container: c.ID, ExitCode: c.ExitCode}) })
 			}
 		}
 	}
@@ -151,7 +151,7 @@ func (s *Session) await(m *member, p *process, e Event) {
 		if (err == nil && !c.isUp()) || s.life.Err() != nil {
 			break
 		}
-		if err == nil && !e.Time.IsZero() && c.Started.After(e.Time) {
+		if err == nil && p.later && c.Started.After(e.Time) && !e.Time.IsZero() {
 			return // the event is of the process before
 		}
 		if (err != nil || e.Container != "") && time.Now().After(end) {

@@ -44,6 +44,7 @@ type member struct {
 
 // process is one process of a container, from its start to its end.
 type process struct {
+	later   bool // there was one before it
 	failure *channel.Status
 	bye     *channel.Status
 	dead    *Container    // as it was when it had ended

@@ -103,11 +103,11 @@ func (s *Session) expect(m *member, back bool) {
 	if !m.hasControl() {
 		return
 	}
-	for _, spec := range []*channel.Spec{m.Control, m.Status} {
-		if l := s.ledgers[spec.Name]; l != nil {
-			l.Expected().Store(value)
-			l.Slot(0).Expected().Store(value)
-		}
+	if l := s.ledgers[m.Control.Name]; l != nil {
+		l.Slot(0).Expected().Store(value)
+	}
+	if l := s.ledgers[m.Status.Name]; l != nil {
+		l.Expected().Store(value)
 	}
 }
 
@@ -183,11 +183,12 @@ func (s *Session) startAgain(ctx context.Context, m *member, id string, delay ti
 // onRevived is the start of a node's next process, or the reason why there is
 // none.
 func (s *Session) onRevived(m *member, err error) {
-	m.reviving = false
+	m.reviving, m.born = false, time.Now()
 	switch {
 	case err == nil:
 	case !s.stopping && !m.closed:
-		m.blame = &NodeError{Phase: "start", Message: err.Error()}
+		// The failure before has been told, and this is another one.
+		m.blame, m.failure = &NodeError{Phase: "start", Message: err.Error()}, nil
 		if s.revive(m) {
 			return
 		}
@@ -197,10 +198,12 @@ func (s *Session) onRevived(m *member, err error) {
 		return
 	}
 	before := m.process
-	m.process, m.blame, m.born = newProcess(), nil, time.Now()
+	m.process, m.blame = newProcess(), nil
 	p := m.process
+	p.later = true
 	s.forgetCommands(m)
-	s.group.Go(func() { s.follow(m, m.container, p, before) })
+	id := m.container
+	s.group.Go(func() { s.follow(m, id, p, before) })
 	// It may have died before anybody listened to this process.
 	s.group.Go(func() { s.lookOnce(m, p) })
 	if s.stopping || m.closed {
@@ -228,7 +231,7 @@ func (s *Session) forgetCommands(m *member) {
 
 func (s *Session) lookOnce(m *member, p *process) {
 	if c, err := s.inspect(m, ""); err == nil && !c.isUp() {
-		s.await(m, p, Event{Container: c.ID, ExitCode: c.ExitCode})
+		s.await(m, p, Event{Time: c.Started, Container: c.ID, ExitCode: c.ExitCode})
 	}
 }
 

@@ -366,3 +366,50 @@ func TestEngineFailsToStartAgain(t *testing.T) {
 		t.Errorf("warnings: %s", w)
 	}
 }
+
+// TestEngineFailsAfterAFailure: what is told is why the start failed, not why
+// it was wanted.
+func TestEngineFailsAfterAFailure(t *testing.T) {
+	r := newRig(t, 100)
+	r.again(Restart{Policy: "on-failure", MaxAttempts: 2})
+	r.mid.raise, r.engine.startFails = "process", 2
+	s := r.start()
+	err := s.Wait(t.Context())
+	r.end(s)
+	if err == nil || err.Error() != "node mid: start: injected, after 2 restarts" {
+		t.Errorf("Wait: %v", err)
+	}
+	if w := s.Report().Warnings; len(w) != 2 || !strings.HasPrefix(w[0], "node mid: process: ValueError: no: ") || !strings.HasPrefix(w[1], "node mid: start: injected: ") {
+		t.Errorf("warnings: %q", w)
+	}
+}
+
+// TestOldNews: what was seen of a process before is not taken for the end of
+// the present one.
+func TestOldNews(t *testing.T) {
+	r := newRig(t, 0)
+	r.again(Restart{Policy: "on-failure"})
+	s := r.start()
+	m := s.byService["mid"]
+	first, err := s.inspect(m, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.kill()
+	if !eventually(func() bool { n := s.Report().Nodes[1]; return n.Restarts == 1 && n.State == StateRunning }) {
+		t.Fatalf("%+v", s.Report().Nodes[1])
+	}
+	s.mu.Lock()
+	p := m.process
+	s.mu.Unlock()
+	s.await(m, p, Event{Time: first.Started, Container: first.ID, ExitCode: 137})
+	s.mu.Lock()
+	if p.dead != nil {
+		t.Errorf("taken for dead: %+v", p.dead)
+	}
+	s.mu.Unlock()
+	if err := s.Stop(t.Context()); err != nil {
+		t.Errorf("Stop: %v", err)
+	}
+	r.end(s)
+}

@@ -112,7 +112,8 @@ func (s *Session) onLate(m *member) {
 	switch {
 	case m.dead == nil && m.failure != nil: // it hangs, and its death is waited for
 		s.sendSignal(m, "SIGKILL")
-	case m.dead == nil && s.mayRevive(m, true):
+	case m.dead != nil && s.mayRevive(m, true): // its last words are just being read
+	case s.mayRevive(m, true):
 		m.blame = e
 		s.sendSignal(m, "SIGKILL")
 	default:

@@ -21,6 +21,8 @@ type Transport struct {
 	mu   sync.RWMutex // held for reading during a call of the library
 	node *cNode       // nil once closed
 
+	cleaning sync.Mutex
+
 	endsMu sync.Mutex
 	ends   map[io.Closer]struct{} // what is open and will be closed with it
 }
@@ -52,7 +54,7 @@ func (t *Transport) open(s channel.Spec, end io.Closer, dial func(*cNode, *cSpec
 			if !errors.As(err, &e) || e.Code != Occupied && e.Code != Exists {
 				return err
 			}
-			if n, _ := clean(t.node); n == 0 {
+			if n, _ := t.clean(); n == 0 {
 				time.Sleep(10 * time.Millisecond)
 			}
 			err = dial(t.node, c)
@@ -127,8 +129,16 @@ func (t *Transport) Clean() (int, error) {
 	// Before, so that what a dead writer has sent is not lost to a reader that
 	// had not looked yet; after, so that open ends let go of the dead.
 	_ = t.refresh()
-	n, err := clean(t.node)
+	n, err := t.clean()
 	return n, errors.Join(err, t.refresh())
+}
+
+// clean is the library's, once at a time: it keeps processes from cleaning up
+// after the same dead one, but not the threads of one process.
+func (t *Transport) clean() (int, error) {
+	t.cleaning.Lock()
+	defer t.cleaning.Unlock()
+	return clean(t.node)
 }
 
 func (t *Transport) refresh() error {
