@@ -260,3 +260,45 @@ func TestEngineStopDuringDelay(t *testing.T) {
 		t.Errorf("got %+v", err)
 	}
 }
+
+// TestEngineRestartOften: no restart leaves anything that the ones after it
+// miss: there are more of them than processes that may have a channel open.
+func TestEngineRestartOften(t *testing.T) {
+	p, r := restarting(t, "reoften", 1000000, "{}", true)
+	p.config.Nodes[1].Restart.MaxAttempts = 100
+	s := p.start()
+	files := func() (n int) {
+		for _, dir := range []string{"/proc/self/fd", "/dev/shm"} {
+			list, err := os.ReadDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += len(list)
+		}
+		return n
+	}
+	p.killAt(r, 20)
+	var first int
+	for i := range 7 {
+		if seen := r.len(); !eventually(20*time.Second, func() bool { return r.len() > seen+100 }) {
+			t.Fatalf("restart %d: %d frames, %+v", i, r.len(), s.Report())
+		}
+		if i == 0 {
+			first = files()
+		}
+		p.signal("SIGKILL")
+	}
+	if seen := r.len(); !eventually(20*time.Second, func() bool { return r.len() > seen+100 }) {
+		t.Errorf("no frames after the last restart: %+v", s.Report())
+	}
+	if last := files(); last > first+10 {
+		t.Errorf("%d files after the first restart, %d after the last", first, last)
+	}
+	if err := errors.Join(s.Stop(t.Context()), s.Close()); err != nil {
+		t.Error(err)
+	}
+	p.tell(s)
+	if c := s.Report().Connections[0]; s.Report().Nodes[1].Restarts != 8 || c.Dropped != 0 {
+		t.Errorf("%d restarts: %+v", s.Report().Nodes[1].Restarts, c)
+	}
+}
