@@ -170,10 +170,14 @@ class Ports:
             if not port.ended or not waiting:
                 found = port.subscriber.announce(waiting) or found
         if waiting:
-            for output in self.outputs.values():
-                for publisher in output.publishers:
-                    publisher.refresh()
+            self.refresh()
         return found
+
+    def refresh(self) -> None:
+        """Give readers that have come back the frames again that they had not finished."""
+        for output in self.outputs.values():
+            for publisher in output.publishers:
+                publisher.refresh()
 
     def send(self, frame: Frame, cause: Optional[Frame], patience: Check) -> None:
         """Send a frame; what it does not say of itself it has from the frame in process.

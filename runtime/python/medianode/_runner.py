@@ -123,6 +123,8 @@ class Runner:
                 if session.closed:
                     self._closed(session)
             if self._look():
+                for session in self.sessions.values():
+                    session.ports.refresh()
                 self._caller.turn()  # a busy node never sleeps
             if (self.signals.at is not None or self._orphaned) and self._end_sessions():
                 return
