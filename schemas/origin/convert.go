@@ -136,7 +136,18 @@ func (c *converter) document(root *yaml.Node) {
 			key.Value = "x-" + key.Value
 		}
 	}
-	sortPairs(root, order)
+	// What others stood before the nodes stays there: an anchor comes before its aliases.
+	var before []string
+	for _, key := range keys(root) {
+		if key.Value == "nodes" {
+			break
+		}
+		if strings.HasPrefix(key.Value, "x-") {
+			before = append(before, key.Value)
+		}
+	}
+	sortPairs(root, slices.Insert(order, slices.Index(order, "nodes"), before...))
+	anchorsFirst(root, map[*yaml.Node]bool{})
 	root.Content[0].HeadComment = head
 }
 

@@ -129,3 +129,21 @@ func identifier(s string) string {
 
 func isAlpha(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' }
 func isAlnum(r rune) bool { return isAlpha(r) || '0' <= r && r <= '9' }
+
+// anchorsFirst mends what a change of order broke: an alias that comes before
+// its anchor becomes the value, and the value an alias.
+func anchorsFirst(n *yaml.Node, seen map[*yaml.Node]bool) {
+	seen[n] = true
+	for i, child := range n.Content {
+		switch {
+		case child.Kind == yaml.AliasNode && !seen[child.Alias]:
+			n.Content[i] = child.Alias
+			anchorsFirst(child.Alias, seen)
+		case child.Kind == yaml.AliasNode:
+		case child.Anchor != "" && seen[child]:
+			n.Content[i] = &yaml.Node{Kind: yaml.AliasNode, Value: child.Anchor, Alias: child, Line: child.Line}
+		default:
+			anchorsFirst(child, seen)
+		}
+	}
+}
