@@ -86,7 +86,7 @@ sndhdr socket socketserver spwd sqlite3 sre_compile sre_constants sre_parse ssl 
 symtable sys sysconfig syslog tabnanny tarfile telnetlib tempfile termios textwrap this threading time timeit tkinter token tokenize
 tomllib trace traceback tracemalloc tty turtle types typing unicodedata unittest urllib uu uuid venv warnings wave weakref webbrowser
 wsgiref xdrlib xml xmlrpc zipapp zipfile zipimport zlib zoneinfo and as assert async await break class continue def del elif else except
-finally for from global if in is lambda nonlocal not or pass raise return try while with yield none true false node frame
+finally for from global if import in is lambda nonlocal not or pass raise return try while with yield none true false node frame
 medianode numpy iceoryx2 pytest conftest test tests setuptools pip input output screen `
 
 // checkName is what is wrong with a name of a new pipeline, or nothing.

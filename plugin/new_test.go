@@ -64,7 +64,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s: class %s, want %s", name, got, class)
 		}
 	}
-	for _, name := range []string{"", "-a", "1a", "A", "a b", "a/b", "..", "ünï", "json", "class", "none", "input", "conftest", "a.b"} {
+	for _, name := range []string{"", "-a", "1a", "A", "a b", "a/b", "..", "ünï", "json", "class", "import", "none", "input", "conftest", "a.b"} {
 		if checkName(name) == "" {
 			t.Errorf("%q is taken for a name", name)
 		}
