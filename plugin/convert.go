@@ -40,7 +40,7 @@ is not changed. Exit code 1 if what comes out needs more before it is valid.`,
 }
 
 func (e *env) convert(path, out string) error {
-	src, err := os.ReadFile(path)
+	src, err := readBounded(path)
 	if err != nil {
 		return exit(exitFailed, err.Error())
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -63,7 +64,7 @@ func (e *env) read() (*source, error) {
 	for _, other := range others {
 		fmt.Fprintf(e.cli.Err(), "warning: %s is here too and is not read; name one with -f\n", other)
 	}
-	text, err := os.ReadFile(path)
+	text, err := readBounded(path)
 	if err != nil {
 		return nil, exit(exitFailed, err.Error())
 	}
@@ -77,6 +78,20 @@ func (e *env) read() (*source, error) {
 		return nil, e.explain(s, err)
 	}
 	return s, nil
+}
+
+// maxText is more than a pipeline file or a manifest may hold; who parses the
+// text says so.
+const maxText = 1<<20 + 1
+
+// readBounded reads a file that may be a device or a pipe without an end.
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // nothing was written
+	return io.ReadAll(io.LimitReader(f, maxText))
 }
 
 // find gives the pipeline file, and other default files that are beside it.
