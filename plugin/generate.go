@@ -34,6 +34,9 @@ same pipeline gives the same bytes. Needs no engine.`,
 			if base == "." {
 				return exit(exitUsage, "generate: "+out+" is the pipeline's own directory: give another one with -o, so that nothing is written among the sources")
 			}
+			if id := overSource(s, out); id != "" {
+				return exit(exitUsage, "generate: "+out+" is in docker.source of node "+id+": give another one with -o, so that what is written does not become code of the node")
+			}
 			p, err := e.resolve(s, generate.Host{Form: generate.Portable, Base: base})
 			if err != nil {
 				return err
@@ -53,6 +56,27 @@ same pipeline gives the same bytes. Needs no engine.`,
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "", "Directory to write to")
 	return cmd
+}
+
+// overSource is the first node whose code lies where the output would go, or
+// nothing. A source that is the project's own directory holds everything, and
+// is no mistake by itself.
+func overSource(s *source, out string) string {
+	abs, err := filepath.Abs(out)
+	if err != nil {
+		return ""
+	}
+	for i := range s.spec.Nodes {
+		n := s.spec.Nodes[i]
+		if n.Docker == nil || n.Docker.Source.V == "" {
+			continue
+		}
+		dir := filepath.Join(s.dir, filepath.FromSlash(n.Docker.Source.V))
+		if rel, err := filepath.Rel(dir, abs); dir != s.dir && err == nil && filepath.IsLocal(rel) {
+			return n.ID.V
+		}
+	}
+	return ""
 }
 
 // relativeBase leads from the output directory to the pipeline's.
