@@ -27,6 +27,9 @@ func (e *env) allowMount(cmd *cobra.Command) *cobra.Command {
 func (e *env) allow(host *generate.Host) error {
 	host.RealPath = realPath
 	for _, name := range e.mounts {
+		if name == "" { // of a variable that is not set; it would be the working directory
+			return exit(exitUsage, "--allow-mount: give a path")
+		}
 		abs, err := filepath.Abs(name)
 		if err != nil {
 			return err
