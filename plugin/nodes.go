@@ -82,9 +82,18 @@ func listNodes(out io.Writer, all []pipeline.Builtin) error {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "NAME\tINPUTS\tOUTPUTS\tDOES")
 	for _, b := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", b.Name, portList(b.Inputs), portList(b.Outputs), b.Doc)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", b.Name, portsBriefly(b.Inputs), portsBriefly(b.Outputs), b.Doc)
 	}
 	return w.Flush()
+}
+
+// portsBriefly is portList, without the middle of many: a column is as wide as
+// its widest cell.
+func portsBriefly(ports []pipeline.BuiltinPort) string {
+	if len(ports) <= 2 {
+		return portList(ports)
+	}
+	return ports[0].Name + " … " + portList(ports[len(ports)-1:])
 }
 
 func portList(ports []pipeline.BuiltinPort) string {
