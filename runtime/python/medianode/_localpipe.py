@@ -188,6 +188,7 @@ class PipeSubscriber:
     """The reader's end, as an input port uses it."""
 
     skipped: Optional[int] = None
+    again = False  # nothing dies here and comes back
     writer_expected = False
     listener: Any = None
 
