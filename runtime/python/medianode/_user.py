@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ASYNCIO = os.path.join(os.path.dirname(os.path.abspath(os.__file__)), "asyncio")
+_IMPORTLIB = ("<frozen importlib", os.path.dirname(os.path.abspath(importlib.__file__)) + os.sep)
 
 
 def shorten(text: str, limit: int) -> str:
@@ -97,11 +98,12 @@ def format_trace(err: BaseException) -> str:
         if part is None or id(part) in seen:
             continue
         seen.add(id(part))
-        frames = [f for f in part.stack if not f.filename.startswith(_HERE)]
+        # Those of import say nothing wherever they are: the import itself is a line of the user's.
+        frames = [f for f in part.stack if not f.filename.startswith((_HERE, *_IMPORTLIB))]
         while frames and _noise(frames[0].filename):
             frames.pop(0)
         part.stack = traceback.StackSummary.from_list(frames)
-        todo += [part.__cause__, part.__context__]
+        todo += [part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())]
     return "".join(whole.format())
 
 
@@ -117,19 +119,19 @@ def stack_trace(frame: Any, tasks: Sequence[Any] = ()) -> str:
 
 
 def _noise(filename: str) -> bool:
-    return filename.startswith((_ASYNCIO, "<frozen"))
+    return filename.startswith((_ASYNCIO, "<frozen", *_IMPORTLIB))
 
 
-def load_class(node_type: str) -> type[Node]:
-    """Import ``module:Class``."""
+def load_class(node_type: str, absent: Optional[Callable[[str], str]] = None) -> type[Node]:
+    """Import ``module:Class``; absent gives the message if there is no such module, by its name."""
     module_name, _, class_name = node_type.partition(":")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as err:
         if err.name is not None and (module_name == err.name or module_name.startswith(err.name + ".")):
+            where = f"of node_type {node_type!r} is not in docker.source (there are: {', '.join(modules()) or 'none'})"
             raise NodeFailure(
-                "import",
-                f"module {module_name!r} of node_type {node_type!r} is not in docker.source (there are: {_modules()})",
+                "import", f"module {module_name!r} {where}" if absent is None else absent(module_name)
             ) from err
         raise failure("import", err) from err
     except BaseException as err:
@@ -147,12 +149,12 @@ def load_class(node_type: str) -> type[Node]:
     return found
 
 
-def _modules() -> str:
+def modules() -> list[str]:
+    """Return names of modules in the current directory, ten at most."""
     try:
-        names = sorted(n[:-3] for n in os.listdir(os.getcwd()) if n.endswith(".py"))
+        return sorted(n[:-3] for n in os.listdir(os.getcwd()) if n.endswith(".py"))[:10]
     except OSError:
-        names = []
-    return ", ".join(names[:10]) or "none"
+        return []
 
 
 def _nodes(module: Any) -> str:

@@ -93,8 +93,14 @@ def test_start_errors(runtime: FakeRuntime, tmp_path: Path, name: str) -> None:
     error = pipe.node.expect("error")
     assert error["phase"] == phase
     assert message in error["message"]
+    assert "importlib" not in error.get("traceback", "")
+    if name == "syntax":
+        assert 'user.py", line ' in error["traceback"]
+        assert "    class N(Node) pass\n" in error["traceback"]
     pipe.node.expect("bye")
-    assert pipe.node.wait()[0] == 1
+    code_, _, err = pipe.node.wait()
+    assert code_ == 1
+    assert "importlib" not in err
 
 
 def test_open_error(runtime: FakeRuntime, tmp_path: Path) -> None:
