@@ -18,13 +18,16 @@ from ._localread import STANDARD, FileError, frames_of
 from ._localwrite import Sink
 from ._log import handle_standard_logging, write
 from ._node import Node
-from ._user import NodeFailure, load_class, print_failure
+from ._user import NodeFailure, load_class, modules, print_failure
 from ._version import VERSION
 
 DEFAULT_INPUT = "input"
 # How many frames an output takes before they are written.
 _ROOM = 64
 _INTERRUPTED = 130
+# Where, below the current directory, a module that is not found is looked for.
+_DEPTH, _MOST_DIRECTORIES = 4, 1000
+_NOT_SEARCHED = ("__pycache__", "node_modules", "site-packages", "venv")
 
 USAGE = """\
 usage: python -m medianode run MODULE:CLASS [--input FILE] [--output FILE] …
@@ -258,7 +261,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     sys.stdout = sys.stderr
     handle_standard_logging()
     try:
-        return Run(options, load_class(_node_type(options.node))).run()
+        cls = load_class(_node_type(options.node), lambda module: _absent(module, options.node))
+        if not options.input:
+            _check_produces(cls)
+        return Run(options, cls).run()
     except NodeFailure as problem:
         if isinstance(problem.__cause__, KeyboardInterrupt):
             return _INTERRUPTED
@@ -287,3 +293,42 @@ def _node_type(text: str) -> str:
     if directory not in sys.path:
         sys.path.insert(0, directory)
     return f"{module}:{name}"
+
+
+def _check_produces(cls: type[Node]) -> None:
+    works = cls.process is not Node.process or cls.process_batch is not Node.process_batch
+    if works and cls.produce is Node.produce:
+        raise NodeFailure("import", f"{cls.__name__} has no produce, so something must come in: give --input FILE")
+
+
+def _absent(module: str, text: str) -> str:
+    """Tell that there is no module or file of what was given, and what was meant if that is plain."""
+    given, _, name = text.rpartition(":")
+    if given.endswith(".py"):
+        if os.path.exists(given):
+            return f"{given}: no module can have the name {module!r}"
+        message, file = f"{given}: No such file", given
+    else:
+        message, file = f"module {module!r} was not found in the current directory", module.replace(".", "/") + ".py"
+    found = _below(os.path.normpath(file))
+    if len(found) == 1:
+        return f"{message}; did you mean {found[0]}:{name}?"
+    there = found or modules()
+    return f"{message} (there are: {', '.join(there)})" if there else message
+
+
+def _below(file: str) -> list[str]:
+    """Return the files below the current directory whose path ends so, ten at most."""
+    found: list[str] = []
+    if os.path.isabs(file) or file.startswith(os.pardir):
+        return found
+    for count, (directory, inner, _) in enumerate(os.walk(".")):
+        if count == _MOST_DIRECTORIES or len(found) == 10:
+            break
+        if directory.count(os.sep) == _DEPTH:
+            inner.clear()
+        inner[:] = sorted(n for n in inner if not n.startswith(".") and n not in _NOT_SEARCHED)
+        path = os.path.normpath(os.path.join(directory, file))
+        if os.path.isfile(path):
+            found.append(path)
+    return found

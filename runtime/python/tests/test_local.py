@@ -52,6 +52,7 @@ class Slow(Node):
         time.sleep(0.3)
         return frame
     def close(self): return Frame.from_text("closed")
+class Nothing(Node): pass
 class Kinds(Node):
     def process(self, frame): return Frame.from_json([frame.kind, len(frame.data)])
 """
@@ -178,12 +179,20 @@ def test_realtime(place: Path) -> None:
 
 FAILURES = {
     "process": (["nodes:Bad", "-i", "words.txt", "-o", "out.txt"], "medianode: process, frame 0 of input: ValueError"),
-    "module": (["absent:Bad"], "is not in docker.source"),
+    "module": (["absent:Bad"], "module 'absent' was not found in the current directory (there are: nodes)\n"),
+    "below": (["my_filter:N"], "in the current directory; did you mean deep/my_filter.py:N?\n"),
+    "file below": (["my_filter.py:N"], "my_filter.py: No such file; did you mean deep/my_filter.py:N?\n"),
+    "slash": (["deep/my_filter:N"], "did you mean deep/my_filter.py:N?\n"),
+    "several": (["twice:N"], "in the current directory (there are: a/twice.py, b/twice.py)\n"),
+    "file": (["absent/other.py:N"], "absent/other.py: No such file (there are: nodes)\n"),
+    "dots": (["deep/a.b.py:N"], "deep/a.b.py: no module can have the name 'a.b'\n"),
     "class": (["nodes:Absent"], "has no class 'Absent'"),
     "two": (["nodes:Two", "-i", "words.txt", "--exactly-one"], "exactly one frame for each; it gave 2"),
     "no file": (["nodes:Same", "-i", "absent.txt"], "medianode: absent.txt: No such file"),
     "no wav": (["nodes:Same", "-i", "nodes.wav"], "nodes.wav: no WAV file"),
-    "no input": (["nodes:Same"], "has no inputs, but Same has no produce"),
+    "no input": (["nodes:Same"], "Same has no produce, so something must come in: give --input FILE\n"),
+    "no input of a batch": (["nodes:Batch"], "Batch has no produce, so something must come in: give --input FILE\n"),
+    "nothing": (["nodes:Nothing"], "Nothing has no produce: write it"),
     "kind": (["nodes:Same", "-i", "words.txt", "-o", "out.wav"], "frame 0 of port output is text, want audio"),
     "where": (["nodes:Same", "-i", "words.txt", "-o", "absent/out.txt"], "absent/out.txt.partial: No such file"),
 }
@@ -193,6 +202,18 @@ FAILURES = {
 def test_failures(place: Path, name: str) -> None:
     arguments, message = FAILURES[name]
     (place / "nodes.wav").write_text("no sound")
+    # Of the first three, only one is where one would look.
+    files = (
+        ".hidden/my_filter.py",
+        "venv/my_filter.py",
+        "deep/my_filter.py",
+        "a/twice.py",
+        "b/twice.py",
+        "deep/a.b.py",
+    )
+    for file in files:
+        (place / file).parent.mkdir(exist_ok=True)
+        (place / file).write_text("")
     _, err = run(place, *arguments, code=1)
     assert message in err
     assert str(PACKAGE / "medianode") not in err
@@ -200,6 +221,20 @@ def test_failures(place: Path, name: str) -> None:
     if name == "process":
         assert err.count("File ") == 2
         assert (place / "out.txt.partial").exists()
+
+
+def test_traces_of_imports(place: Path) -> None:
+    """Only the user's lines are in them, also where an error has a cause."""
+    (place / "worse.py").write_text("class N(Node) pass\n")
+    code = "try:\n    import worse\nexcept SyntaxError as e:\n    raise OSError('no') from e\n"
+    (place / "wrong.py").write_text(code)
+    _, err = run(place, "wrong:N", code=1)
+    assert "importlib" not in err
+    assert [line.split(os.sep)[-1] for line in err.splitlines() if "File " in line] == [
+        'wrong.py", line 2, in <module>', 'worse.py", line 1', 'wrong.py", line 4, in <module>',
+    ]  # fmt: skip
+    assert re.search(r"\n    class N\(Node\) pass\n +\^+\nSyntaxError: ", err)
+    assert err.endswith("medianode: import: OSError: no\n")
 
 
 def test_usage(place: Path) -> None:
