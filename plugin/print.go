@@ -85,11 +85,16 @@ func (e *env) explainNode(s *source, err error) error {
 	return exit(exitFailed, at.Error())
 }
 
-// details are the lines below an error: the traceback, else the last lines of
-// the log.
+// details are the lines below an error: the traceback, or where it ends if the
+// log has all that; else the last lines of the log.
 func details(b *strings.Builder, traceback string, log []string) {
 	if traceback != "" {
-		log = strings.Split(strings.TrimRight(traceback, "\n"), "\n")
+		lines := strings.Split(strings.TrimRight(traceback, "\n"), "\n")
+		end := lastFrame(lines)
+		if contains(log, end) {
+			lines = end // whoever reads this has just read the rest
+		}
+		log = lines
 	}
 	if len(log) == 1 && strings.Contains(b.String(), log[0]) {
 		return // said already
@@ -97,6 +102,27 @@ func details(b *strings.Builder, traceback string, log []string) {
 	for _, line := range log {
 		b.WriteString("\n    " + line)
 	}
+}
+
+// lastFrame are the lines of a Python traceback from the innermost frame on, or
+// all if it has none: in which line it was, and what was raised.
+func lastFrame(lines []string) []string {
+	for i := len(lines) - 1; i >= 0; i-- {
+		if strings.HasPrefix(lines[i], `  File "`) {
+			return lines[i:]
+		}
+	}
+	return lines
+}
+
+// contains tells whether the lines of part stand in all, one after the other.
+func contains(all, part []string) bool {
+	for i := 0; i+len(part) <= len(all); i++ {
+		if slices.Equal(all[i:i+len(part)], part) {
+			return true
+		}
+	}
+	return false
 }
 
 // count is a number of things.
