@@ -255,10 +255,11 @@ func (e *env) config(p *prepared) (runtime.Config, error) {
 		Open: func(d channel.Domain, dir string) (channel.Transport, error) { return iox.Open(d, dir) },
 	}
 	stdio := &builtin.Stdio{In: e.cli.In(), Out: e.cli.Out()}
+	var wrong pipeline.Diagnostics
 	for _, n := range p.plan.Nodes {
-		run, err := e.body(p, n, stdio)
+		run, err := body(p, n, stdio)
 		if err != nil {
-			return c, err
+			wrong = append(wrong, p.source.unmade(n.ID, err))
 		}
 		c.Nodes = append(c.Nodes, runtime.Node{
 			Node: n.Node, Container: n.Container, Service: n.Service, Run: run,
@@ -267,6 +268,9 @@ func (e *env) config(p *prepared) (runtime.Config, error) {
 				Policy: n.Restart.Policy, MaxAttempts: n.Restart.MaxAttempts, Window: time.Duration(n.Restart.WindowS) * time.Second,
 			},
 		})
+	}
+	if len(wrong) > 0 {
+		return c, e.explain(p.source, wrong)
 	}
 	if p.plan.AnyImage() == "" {
 		return c, nil
@@ -277,14 +281,25 @@ func (e *env) config(p *prepared) (runtime.Config, error) {
 }
 
 // body is a built-in node's function; none for a container.
-func (e *env) body(p *prepared, n generate.Node, stdio *builtin.Stdio) (node.Builtin, error) {
+func body(p *prepared, n generate.Node, stdio *builtin.Stdio) (node.Builtin, error) {
 	if n.Container {
 		return nil, nil
 	}
-	run, err := builtin.New(n.Node, n.Params, p.source.dir, stdio)
-	if err != nil {
-		at := p.source.spec.Node(n.ID)
-		return nil, exit(exitFailed, (&pipeline.Diagnostic{File: p.source.path, Pos: at.ID.Pos, Message: err.Error()}).Error())
+	return builtin.New(n.Node, n.Params, p.source.dir, stdio)
+}
+
+// unmade says where the pipeline file has what keeps a built-in node from
+// being made: at the param that is to blame, if it was written.
+func (s *source) unmade(id string, err error) *pipeline.Diagnostic {
+	i := slices.IndexFunc(s.spec.Nodes, func(n *pipeline.Node) bool { return n.ID.V == id })
+	n := s.spec.Nodes[i]
+	d := &pipeline.Diagnostic{
+		File: s.path, Pos: n.ID.Pos, Path: fmt.Sprintf("nodes[%d]", i), Message: fmt.Sprintf("node %s: %v", id, err),
 	}
-	return run, nil
+	if bad, ok := errors.AsType[*builtin.ParamError](err); ok {
+		if at, written := n.Params.At[bad.Param]; written {
+			d.Pos, d.Path = at, d.Path+".params."+bad.Param
+		}
+	}
+	return d
 }

@@ -24,7 +24,7 @@ func newAudioFileSource(s setup) (node.Builtin, error) {
 	a := audioSource(s)
 	f, _, err := a.open()
 	if err != nil {
-		return nil, err
+		return nil, badPath(err)
 	}
 	return a.run, f.Close()
 }

@@ -55,7 +55,7 @@ func newFileSource(s setup) (node.Builtin, error) {
 	b := bytesSource(s)
 	f, _, err := b.file.open()
 	if err != nil {
-		return nil, err
+		return nil, badPath(err)
 	}
 	return b.run, f.Close()
 }

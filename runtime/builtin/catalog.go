@@ -48,7 +48,7 @@ func Catalog() []pipeline.Builtin {
 
 // New makes the body of a built-in node. It finds what is wrong with the
 // params and with files that a source reads, so that nothing starts in vain;
-// it creates nothing.
+// it creates nothing. What a param is to blame for is a *ParamError.
 func New(n channel.Node, params map[string]any, baseDir string, stdio *Stdio) (node.Builtin, error) {
 	e, s, err := prepare(n.Type, params, baseDir)
 	if err != nil {

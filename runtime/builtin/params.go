@@ -32,6 +32,21 @@ func choiceParam(name, doc, value string, choices ...string) pipeline.ParamSpec 
 	return pipeline.ParamSpec{Name: name, Doc: doc, Type: pipeline.ParamString, Default: value, Choices: choices}
 }
 
+// ParamError is what is wrong with one param, or with the file that it names.
+type ParamError struct {
+	Param string
+	Err   error
+}
+
+// Error is the text of Err, which says what it needs of the param.
+func (e *ParamError) Error() string { return e.Err.Error() }
+
+// Unwrap is what is wrong.
+func (e *ParamError) Unwrap() error { return e.Err }
+
+// badPath is an error of the file that a param path names.
+func badPath(err error) error { return &ParamError{Param: "path", Err: err} }
+
 // params are checked values: string, float64, int64 or bool by their spec.
 type params map[string]any
 
@@ -55,7 +70,7 @@ func checkParams(b pipeline.Builtin, given map[string]any) (params, error) {
 		}
 		value, err := checkParam(spec, value)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: param %s: %w", b.Name, spec.Name, err))
+			errs = append(errs, &ParamError{spec.Name, fmt.Errorf("%s: param %s: %w", b.Name, spec.Name, err)})
 			continue
 		}
 		checked[spec.Name] = value

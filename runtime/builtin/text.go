@@ -23,7 +23,7 @@ func lineSource(s setup, kind channel.Kind) (node.Builtin, error) {
 	file := source{dir: s.dir, path: s.params.text("path")}
 	f, _, err := file.open()
 	if err != nil {
-		return nil, err
+		return nil, badPath(err)
 	}
 	run := func(ctx context.Context, ports *node.Ports) error {
 		f, _, err := file.open()

@@ -32,7 +32,7 @@ type testToneSource struct {
 func newTestToneSource(s setup) (node.Builtin, error) {
 	t := toneSource(s)
 	if wave := t.waveform; (wave == waveSine || wave == waveSquare) && t.frequency >= float64(t.format.Rate)/2 {
-		return nil, fmt.Errorf("TestToneSource: param frequency: %g Hz is not below half the rate of %d Hz", t.frequency, t.format.Rate)
+		return nil, &ParamError{"frequency", fmt.Errorf("TestToneSource: param frequency: %g Hz is not below half the rate of %d Hz", t.frequency, t.format.Rate)}
 	}
 	return t.run, nil
 }

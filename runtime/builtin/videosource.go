@@ -32,7 +32,7 @@ func newVideoFileSource(s setup) (node.Builtin, error) {
 	v := videoSource(s)
 	f, _, _, err := v.open()
 	if err != nil {
-		return nil, err
+		return nil, badPath(err)
 	}
 	return v.run, f.Close()
 }
