@@ -57,7 +57,11 @@ func TestInterruptTwice(t *testing.T) {
 	p.says("Ctrl-C again to end at once")
 	began := time.Now()
 	p.press()
-	p.end(stopLimit).is(t, 130, "killing")
+	r := p.end(stopLimit)
+	r.is(t, 130, "killing", "interrupted")
+	if got := strings.Count(r.stdout+r.stderr, "session killed"); got != 1 {
+		t.Errorf("says %d times that the session was killed: %s%s", got, r.stdout, r.stderr)
+	}
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("the second Ctrl-C took %s", took)
 	}

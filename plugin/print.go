@@ -100,8 +100,21 @@ func details(b *strings.Builder, traceback string, log []string) {
 		return // said already
 	}
 	for _, line := range log {
-		b.WriteString("\n    " + line)
+		b.WriteString("\n    " + middleOut(line))
 	}
+}
+
+// longLine is how many characters of a line are shown below an error: pip names
+// every version there is when it does not find the one that was asked for.
+const longLine = 400
+
+// middleOut is a line without its middle if it is long.
+func middleOut(line string) string {
+	r := []rune(line)
+	if len(r) <= longLine {
+		return line
+	}
+	return string(r[:longLine/2]) + " … " + string(r[len(r)-longLine/2:])
 }
 
 // lastFrame are the lines of a Python traceback from the innermost frame on, or

@@ -40,3 +40,15 @@ func TestDetails(t *testing.T) {
 		})
 	}
 }
+
+func TestMiddleOut(t *testing.T) {
+	for line, want := range map[string]string{
+		"":                       "",
+		strings.Repeat("é", 400): strings.Repeat("é", 400),
+		strings.Repeat("a", 200) + "bc" + strings.Repeat("d", 200): strings.Repeat("a", 200) + " … " + strings.Repeat("d", 200),
+	} {
+		if got := middleOut(line); got != want {
+			t.Errorf("%q: got %q", line, got)
+		}
+	}
+}

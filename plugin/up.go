@@ -91,6 +91,9 @@ func (e *env) up(ctx context.Context, o upOptions) (err error) {
 		return interrupted(ctx, e.explainNode(p.source, err))
 	}
 	err = follow(ctx, session, interrupts, e.cli.Err())
+	if ctx.Err() != nil && errors.Is(err, runtime.ErrKilled) {
+		err = nil // as was asked for, and as the report says
+	}
 	err = errors.Join(err, session.Close())
 	if bad := e.report(p, session.Report(), o.format); bad != nil {
 		err = errors.Join(err, bad)
