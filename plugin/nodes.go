@@ -201,6 +201,8 @@ func exampleID(name string) string {
 // sample is a value for a param that has no default.
 func sample(b pipeline.Builtin, p pipeline.ParamSpec) string {
 	switch {
+	case p.Example != nil:
+		return yamlScalar(p.Example)
 	case len(p.Choices) > 0:
 		return p.Choices[0]
 	case p.Type == pipeline.ParamPath:
@@ -214,10 +216,6 @@ func sample(b pipeline.Builtin, p pipeline.ParamSpec) string {
 		return "data" + ending
 	case p.Type == pipeline.ParamBool:
 		return "false"
-	case p.Min != nil:
-		return number(*p.Min)
-	case p.Type == pipeline.ParamInteger, p.Type == pipeline.ParamNumber:
-		return "1"
 	}
 	return "text"
 }

@@ -21,6 +21,10 @@ func TestNodeExamples(t *testing.T) {
 			if p.Doc == "" {
 				t.Errorf("%s.%s says nothing about itself", b.Name, p.Name)
 			}
+			// The least that is allowed is mostly nonsense.
+			if isNumber := p.Type == pipeline.ParamNumber || p.Type == pipeline.ParamInteger; isNumber && p.Required && p.Example == nil {
+				t.Errorf("%s.%s has no example", b.Name, p.Name)
+			}
 		}
 	}
 }

@@ -64,7 +64,7 @@ func audioFilters() []entry {
 				Name: "Resample", Doc: "Changes the rate of sound, and if asked for its sample format",
 				Inputs: inputPort(channel.Audio.String()), Outputs: outputPort(channel.Audio),
 				Params: []pipeline.ParamSpec{
-					{Name: "rate", Doc: "Samples a second of a channel of what is sent", Type: pipeline.ParamInteger, Required: true, Min: limit(lowestRate), Max: limit(highestRate)},
+					{Name: "rate", Doc: "Samples a second of a channel of what is sent", Type: pipeline.ParamInteger, Required: true, Example: 16_000, Min: limit(lowestRate), Max: limit(highestRate)},
 					choiceParam("quality", "Band that is kept and damping of what would alias: high 92 % and 120 dB, medium 85 % and 100 dB, low 70 % and 90 dB", "high", qualityNames()...),
 					sampleFormatParam("Sample format of what is sent"),
 				},

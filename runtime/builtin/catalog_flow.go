@@ -42,7 +42,7 @@ func flowEntries() []entry {
 				Name: "Throttle", Doc: "Sends on at most fps frames a second of each connection",
 				Inputs: inputPort(""), Outputs: anyOutput(),
 				Params: []pipeline.ParamSpec{
-					{Name: "fps", Doc: "Frames a second at most", Type: pipeline.ParamNumber, Required: true, Min: limit(0.001), Max: limit(1e6)},
+					{Name: "fps", Doc: "Frames a second at most", Type: pipeline.ParamNumber, Required: true, Example: 10, Min: limit(0.001), Max: limit(1e6)},
 					choiceParam("mode", "What is done with a frame that comes too early: drop it, or delay it until it is due", throttleDrop, throttleDrop, throttleDelay),
 					choiceParam("by", "Which time mode drop goes by: pts, that of presentation, or arrival; delay goes by the clock", byPTS, byPTS, byArrival),
 				},

@@ -28,13 +28,16 @@ const (
 
 // ParamSpec is one parameter of a built-in. A Default of nil leaves the
 // parameter out of Params.Values; Choices, if any, are the only strings allowed;
-// Min and Max, if not nil, bound a number. Doc is a sentence with the unit.
+// Min and Max, if not nil, bound a number. Example, if not nil, is a value that
+// makes sense, for text that shows how the parameter is written. Doc is a
+// sentence with the unit.
 type ParamSpec struct {
 	Name     string
 	Doc      string
 	Type     ParamType
 	Required bool
 	Default  any
+	Example  any
 	Choices  []string
 	Min, Max *float64
 }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -70,6 +71,9 @@ func (f *fields) param(spec ParamSpec, v *node) any {
 }
 
 func paramExample(spec ParamSpec) string {
+	if spec.Example != nil {
+		return fmt.Sprint(spec.Example)
+	}
 	switch spec.Type {
 	case ParamPath:
 		return "FILE"
