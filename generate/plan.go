@@ -119,6 +119,7 @@ type Image struct {
 	Key        string // SHA-256 of the recipe, hex
 	Base       string // image that it is built on
 	Platform   string // linux/amd64; empty: the engine's own
+	Recipe     Recipe
 	Dockerfile []byte
 	Context    []File // sorted by path
 }

@@ -53,7 +53,7 @@ func (r *resolver) image(at string, n *pipeline.Node) (Image, bool) {
 		r.fail(mistake{pos: n.Pos, path: at}, "the Python SDK is missing from this build of medianode")
 		return Image{}, false
 	}
-	img := Image{Node: n.ID.V, Base: baseImage(d), Context: []File{{scriptFile, 0o644, buildScript}}}
+	img := Image{Node: n.ID.V, Base: baseImage(d), Recipe: recipeOf(d), Context: []File{{scriptFile, 0o644, buildScript}}}
 	switch r.host.Arch {
 	case "":
 	case "x86_64":
@@ -146,8 +146,10 @@ func baseImage(d *pipeline.Docker) string {
 	default:
 		return base
 	}
-	return "python:" + d.PythonVersion.V + "-slim"
+	return standardBase(d.PythonVersion.V)
 }
+
+func standardBase(python string) string { return "python:" + python + "-slim" }
 
 // recipe is the Dockerfile of a node: what changes seldom comes first, and
 // nodes with the same Python share their first layers.
