@@ -29,10 +29,12 @@ const (
 	requirementsP = "/opt/requirements.txt"
 	aptConfFile   = "apt.conf"
 	aptConf       = "// In place of the file by which Debian's images empty apt's cache.\n"
-	repository    = "medianode/"
 
 	stageBuilder, stageSDK, stageRuntime = "builder", "sdk", "runtime"
 )
+
+// Repository is what the references of all built images begin with.
+const Repository = "medianode/"
 
 //go:embed build.py
 var buildScript []byte
@@ -79,7 +81,7 @@ func (r *resolver) image(at string, n *pipeline.Node) (Image, bool) {
 		return Image{}, false
 	}
 	img.Key = img.key()
-	img.Ref = repository + component(n.ID.V) + ":" + img.Key[:12]
+	img.Ref = Repository + component(n.ID.V) + ":" + img.Key[:12]
 	return img, ok
 }
 

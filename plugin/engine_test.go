@@ -53,7 +53,8 @@ func newStage(t *testing.T, name, pipeline string) *stage {
 	t.Helper()
 	needEngine(t)
 	s := &stage{t: t, dir: t.TempDir(), project: project(name), state: t.TempDir()}
-	s.env = append(os.Environ(), "XDG_STATE_HOME="+s.state, "DOCKER_CONFIG="+dockerConfig(t))
+	s.env = append(os.Environ(), "XDG_STATE_HOME="+s.state, "DOCKER_CONFIG="+dockerConfig(t),
+		"REMOTEMEDIA_IMAGE_CACHE_PATH="+filepath.Join(t.TempDir(), "image_cache.db"))
 	if err := os.CopyFS(filepath.Join(s.dir, "nodes"), os.DirFS("testdata/nodes")); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,9 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,40 +25,80 @@ shared memory each takes, containers with their limits. Changes nothing.`,
 			if err != nil {
 				return err
 			}
-			p, err := e.resolve(s, e.hostOrNone(cmd.Context()))
+			m, unanswered := e.machine(cmd.Context())
+			if unanswered != nil {
+				m = machine{Host: generate.Host{Form: generate.Attached}} // of which nothing is known
+			}
+			p, err := e.resolve(s, m.Host)
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprint(e.cli.Out(), p.plan.String(), "\n", e.imageStates(cmd.Context(), p.plan))
+			p.engineID = m.engineID
+			states, err := e.imageStates(cmd.Context(), p)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(e.cli.Out(), p.plan.String(), "\n", states)
 			return err
 		},
 	}
 }
 
-// imageStates says of each image whether up would build or pull it.
-func (e *env) imageStates(ctx context.Context, plan *generate.Plan) string {
+const unknownImage = "unknown: no engine answers"
+
+// imageStates says of each image whether up would build or pull it, and why.
+func (e *env) imageStates(ctx context.Context, p *prepared) (string, error) {
 	var b strings.Builder
-	present := image.NewPresent(e.cli.Client(), nil)
-	for _, img := range plan.Images {
-		state := "reuse"
-		if _, ok, err := present.Lookup(ctx, img); err != nil {
-			state = "unknown: no engine answers"
-		} else if !ok {
-			state = "build"
-		}
-		fmt.Fprintf(&b, "%s  %s\n", img.Ref, state)
+	built, err := e.builtStates(ctx, p)
+	if err != nil {
+		return "", err
 	}
-	for _, n := range plan.Nodes {
+	for i, img := range p.plan.Images {
+		fmt.Fprintf(&b, "%s  %s\n", img.Ref, built[i])
+	}
+	for _, n := range p.plan.Nodes {
 		if !n.Finished {
 			continue
 		}
 		state := "as it is"
 		if has, err := image.Has(ctx, e.cli.Client(), n.Image); err != nil {
-			state = "unknown: no engine answers"
+			state = unknownImage
 		} else if !has {
 			state = "pull"
 		}
 		fmt.Fprintf(&b, "%s  %s\n", n.Image, state)
 	}
-	return b.String()
+	return b.String(), nil
+}
+
+// builtStates are the states of the images that are built, in their order.
+func (e *env) builtStates(ctx context.Context, p *prepared) (out []string, err error) {
+	out = slices.Repeat([]string{unknownImage}, len(p.plan.Images))
+	if p.engineID == "" || len(out) == 0 {
+		return out, nil
+	}
+	c, done, err := e.imageCache(ctx, p.engineID)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	states, err := c.Look(ctx, p.plan.Images)
+	if err != nil {
+		return nil, err
+	}
+	changes, err := c.Changes(ctx, p.plan.Name, states)
+	if err != nil {
+		return nil, err
+	}
+	for i, s := range states {
+		switch {
+		case s.ID != "":
+			out[i] = "reuse"
+		case len(changes[i]) > 0:
+			out[i] = "build: " + strings.Join(changes[i], "; ")
+		default:
+			out[i] = "build: " + s.Why
+		}
+	}
+	return out, nil
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,7 +16,6 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/medianode/docker-medianode/generate"
-	"github.com/medianode/docker-medianode/generate/image"
 	"github.com/medianode/docker-medianode/runtime"
 	"github.com/medianode/docker-medianode/runtime/builtin"
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -29,9 +27,10 @@ import (
 
 // prepared is a pipeline with its plan.
 type prepared struct {
-	source *source
-	plan   *generate.Plan
-	state  string // the project's state directory
+	source   *source
+	plan     *generate.Plan
+	state    string // the project's state directory
+	engineID string // of the engine that it was resolved for; empty: of none
 }
 
 // resolve makes the plan of a parsed pipeline for a machine.
@@ -82,13 +81,17 @@ func (e *env) prepare(ctx context.Context) (*prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	host := generate.Host{Form: generate.Attached}
+	m := machine{Host: generate.Host{Form: generate.Attached}}
 	if s.contained() {
-		if host, err = e.host(ctx); err != nil {
+		if m, err = e.machine(ctx); err != nil {
 			return nil, err
 		}
 	}
-	return e.resolve(s, host)
+	p, err := e.resolve(s, m.Host)
+	if err == nil {
+		p.engineID = m.engineID
+	}
+	return p, err
 }
 
 // contained says whether a node runs in a container; a pipeline of built-in
@@ -105,15 +108,22 @@ func (e *env) attached(ctx context.Context, p *prepared, engine runtime.Engine) 
 	return runtime.Attached(ctx, engine, p.plan.UID, p.plan.AnyImage())
 }
 
-// host is the engine's machine, in the attached form.
-func (e *env) host(ctx context.Context) (generate.Host, error) {
+// machine is what a plan must know of an engine's machine, and which engine it
+// is.
+type machine struct {
+	generate.Host
+	engineID string
+}
+
+// machine asks the engine, in the attached form.
+func (e *env) machine(ctx context.Context) (machine, error) {
 	info, err := e.cli.Client().Info(ctx, client.InfoOptions{})
 	if err != nil {
-		return generate.Host{}, e.unanswered(err)
+		return machine{}, e.unanswered(err)
 	}
-	return generate.Host{
+	return machine{generate.Host{
 		CPUs: float64(info.Info.NCPU), Memory: info.Info.MemTotal, Arch: info.Info.Architecture, Form: generate.Attached,
-	}, nil
+	}, info.Info.ID}, nil
 }
 
 // engine is an engine that answers.
@@ -139,63 +149,6 @@ func (e *env) unanswered(err error) error {
 		return fmt.Errorf("the Docker engine at %s does not let this user in: permission denied (mostly the group docker is missing)", e.cli.Client().DaemonHost())
 	}
 	return fmt.Errorf("no Docker engine answers at %s: %s", e.cli.Client().DaemonHost(), strings.ReplaceAll(text, "\n", " "))
-}
-
-// hostOrNone is host where an engine answers, else a machine of which nothing
-// is known.
-func (e *env) hostOrNone(ctx context.Context) generate.Host {
-	host, err := e.host(ctx)
-	if err != nil {
-		return generate.Host{Form: generate.Attached}
-	}
-	return host
-}
-
-// build makes the images that the engine does not have, and brings the finished
-// ones.
-func (e *env) build(ctx context.Context, p *prepared, mode string) error {
-	if err := e.pull(ctx, p); err != nil {
-		return err
-	}
-	if len(p.plan.Images) == 0 {
-		return nil
-	}
-	progress, err := image.NewProgress(e.terminal(), mode)
-	if err != nil {
-		return err
-	}
-	kit := image.BuildKit{
-		Engine: e.cli.Client(), CA: certificates(), Proxy: image.ProxyFromEnv(os.Environ()),
-		Credentials: e.cli.ConfigFile(), Progress: progress,
-	}
-	_, err = image.BuildAll(ctx, image.NewPresent(e.cli.Client(), kit), p.plan.Images, 0)
-	if bad := progress.Close(); err == nil {
-		err = bad
-	}
-	if ctx.Err() != nil {
-		return ctx.Err() // no node is to blame
-	}
-	return e.explainNode(p.source, err)
-}
-
-// terminal is stderr as a display needs it: that of the CLI hides the file that
-// a terminal is drawn on.
-func (e *env) terminal() io.Writer {
-	if e.cli.Err().IsTerminal() {
-		return os.Stderr
-	}
-	return e.cli.Err()
-}
-
-// certificates is the caller's own bundle, if the environment names one: where
-// downloads go through a company's proxy, those of a base image do not do.
-func certificates() string {
-	for _, name := range []string{"SSL_CERT_FILE", "PIP_CERT"} {
-		if file := os.Getenv(name); file != "" {
-			return file
-		}
-	}
-	return ""
 }
 
 // write puts the plan's compose file and what it binds into the state

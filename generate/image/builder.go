@@ -14,8 +14,11 @@ import (
 	"github.com/medianode/docker-medianode/generate"
 )
 
-// KeyLabel is the label of an image that holds its key.
-const KeyLabel = "dev.medianode.key"
+// Labels of an image that was built here.
+const (
+	KeyLabel  = "dev.medianode.key"  // its key
+	BaseLabel = "dev.medianode.base" // the engine's id of the base image; none if the builder pulled it
+)
 
 // ID is the engine's id of an image.
 type ID string

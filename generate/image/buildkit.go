@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/cli/cli/config/configfile"
 	bk "github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/session"
@@ -50,6 +51,13 @@ func (b BuildKit) Build(ctx context.Context, img generate.Image) (ID, error) {
 	opt, err := b.options(img)
 	if err != nil {
 		return "", fmt.Errorf("build %s: %w", img.Node, err)
+	}
+	// Asked for before the build: if the base changes meanwhile, the image counts
+	// as one of the old base and is built again.
+	if base, err := b.Engine.ImageInspect(ctx, img.Base); err == nil {
+		opt.FrontendAttrs["label:"+BaseLabel] = base.ID
+	} else if !errdefs.IsNotFound(err) {
+		return "", fmt.Errorf("build %s: look for %s: %w", img.Node, img.Base, err)
 	}
 	c, err := b.dial(ctx)
 	if err != nil {

@@ -114,7 +114,7 @@ func TestBuild(t *testing.T) {
 	b := builder(t, c, nil)
 	b.Progress = p
 	began := time.Now()
-	ids, err := image.BuildAll(t.Context(), image.NewPresent(c, b), list, 0)
+	ids, err := image.BuildAll(t.Context(), b, list, 0)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, log.String())
 	}
@@ -137,14 +137,6 @@ func TestBuild(t *testing.T) {
 			t.Errorf("%v: %s", err, out)
 		}
 	})
-	t.Run("again from the engine", func(t *testing.T) {
-		began := time.Now()
-		again, err := image.BuildAll(t.Context(), image.NewPresent(c, never{}), list, 0)
-		if err != nil || !slices.Equal(again, ids) {
-			t.Errorf("got %v, %v, want %v", again, err, ids)
-		}
-		t.Logf("%v", time.Since(began))
-	})
 	t.Run("again from the cache", func(t *testing.T) {
 		began := time.Now()
 		again, err := image.BuildAll(t.Context(), builder(t, c, nil), list, 0)
@@ -160,13 +152,6 @@ func TestBuild(t *testing.T) {
 		}
 	})
 	t.Run("no trace", func(t *testing.T) { noTrace(t, c, list) })
-}
-
-// never is a builder for what must not be built.
-type never struct{}
-
-func (never) Build(_ context.Context, img generate.Image) (image.ID, error) {
-	return "", errors.New("built " + img.Ref)
 }
 
 // noTrace looks for the build's certificates, proxy and helpers in what the

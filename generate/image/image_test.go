@@ -7,16 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/containerd/errdefs"
 	bk "github.com/moby/buildkit/client"
-	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
-	moby "github.com/moby/moby/api/types/image"
-	"github.com/moby/moby/client"
 	"github.com/opencontainers/go-digest"
 	"github.com/tonistiigi/fsutil"
 
@@ -127,44 +122,6 @@ func TestParallelism(t *testing.T) {
 	ids, err := BuildAll(t.Context(), b, images, 2)
 	if err != nil || len(ids) != 20 || ids[7] != "7" {
 		t.Errorf("%v, %v", ids, err)
-	}
-}
-
-// stock is an engine that has some images: their keys by reference.
-type stock struct {
-	Engine
-	keys map[string]string
-}
-
-func (s *stock) ImageInspect(_ context.Context, ref string, _ ...client.ImageInspectOption) (client.ImageInspectResult, error) {
-	key, ok := s.keys[ref]
-	if !ok {
-		return client.ImageInspectResult{}, fmt.Errorf("%s: %w", ref, errdefs.ErrNotFound)
-	}
-	config := &dockerspec.DockerOCIImageConfig{}
-	config.Labels = map[string]string{KeyLabel: key}
-	return client.ImageInspectResult{InspectResponse: moby.InspectResponse{ID: "sha256:" + ref, Config: config}}, nil
-}
-
-func TestPresent(t *testing.T) {
-	engine := &stock{keys: map[string]string{"medianode/a:1": "key-a", "medianode/b:1": "other"}}
-	var built []string
-	p := NewPresent(engine, builderFunc(func(_ context.Context, img generate.Image) (ID, error) {
-		built = append(built, img.Node)
-		engine.keys[img.Ref] = img.Key
-		return ID("sha256:" + img.Ref), nil
-	}))
-	images := []generate.Image{
-		{Node: "a", Ref: "medianode/a:1", Key: "key-a"}, {Node: "b", Ref: "medianode/b:1", Key: "key-b"}, {Node: "c", Ref: "medianode/c:1", Key: "key-c"},
-	}
-	for range 2 {
-		ids, err := BuildAll(t.Context(), p, images, 1)
-		if err != nil || !slices.Equal(ids, []ID{"sha256:medianode/a:1", "sha256:medianode/b:1", "sha256:medianode/c:1"}) {
-			t.Errorf("%v, %v", ids, err)
-		}
-	}
-	if fmt.Sprint(built) != "[b c]" {
-		t.Errorf("built %v", built)
 	}
 }
 

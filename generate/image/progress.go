@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 
 	bk "github.com/moby/buildkit/client"
@@ -49,6 +50,23 @@ func (p *Progress) show(s *bk.SolveStatus) {
 		}()
 	})
 	p.updates <- s
+}
+
+// Step shows a line of its own about a node until done is called: for what is
+// no step of a build. Also a nil Progress takes it.
+func (p *Progress) Step(node, text string) (done func()) {
+	if p == nil {
+		return func() {}
+	}
+	began := time.Now()
+	v := bk.Vertex{Digest: digest.FromString(node + "\x00" + text + began.String()), Name: "[" + node + "] " + text, Started: &began}
+	shown := v
+	p.show(&bk.SolveStatus{Vertexes: []*bk.Vertex{&shown}})
+	return func() {
+		ended := time.Now()
+		v.Completed = &ended
+		p.show(&bk.SolveStatus{Vertexes: []*bk.Vertex{&v}})
+	}
 }
 
 // Close ends the display, when every build has returned.

@@ -78,7 +78,7 @@ func TestContainer(t *testing.T) {
 				t.Fatal(err)
 			}
 			remove(t, c, plan.Images)
-			if _, err := image.BuildAll(t.Context(), image.NewPresent(c, builder(t, c, nil)), plan.Images, 0); err != nil {
+			if _, err := image.BuildAll(t.Context(), builder(t, c, nil), plan.Images, 0); err != nil {
 				t.Fatal(err)
 			}
 			write(t, dir, plan)

@@ -1,0 +1,303 @@
+// Package cache decides which images of a plan have to be built. What it
+// remembers of earlier builds is advice only: the engine is asked about every
+// image, in one call for all of them, and a build under way is proved by a
+// kernel lock and not by a row.
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/moby/moby/client"
+
+	"github.com/medianode/docker-medianode/generate"
+	"github.com/medianode/docker-medianode/generate/image"
+	"github.com/medianode/docker-medianode/generate/image/store"
+)
+
+// Engine is the part of the engine's client that the cache needs.
+type Engine interface {
+	ImageList(ctx context.Context, opts client.ImageListOptions) (client.ImageListResult, error)
+	ImageRemove(ctx context.Context, ref string, opts client.ImageRemoveOptions) (client.ImageRemoveResult, error)
+	ContainerList(ctx context.Context, opts client.ContainerListOptions) (client.ContainerListResult, error)
+}
+
+// Cache knows the images of one engine.
+type Cache struct {
+	Engine Engine
+	// EngineID is the engine's own; one user may have several engines.
+	EngineID string
+	Store    *store.Store
+	// Locks is a directory for the files whose locks prove that a build goes on.
+	Locks string
+	// Keep is how many images stay after a build; those used longest ago go.
+	Keep int
+	// Say tells a person what happened.
+	Say func(text string)
+	// Wait shows that a build waits for another, until done is called.
+	Wait func(node, text string) (done func())
+}
+
+// tagged is what the engine has under a reference.
+type tagged struct {
+	id      image.ID
+	key     string // of the recipe, if it is one of ours
+	base    string // id of the base that it was built on, if that is known
+	digest  string
+	size    int64 // bytes
+	created time.Time
+}
+
+// tags asks the engine for references, in one call.
+func (c *Cache) tags(ctx context.Context, refs []string) (map[string]tagged, error) {
+	if len(refs) == 0 {
+		return nil, nil
+	}
+	return c.list(ctx, make(client.Filters).Add("reference", refs...))
+}
+
+func (c *Cache) list(ctx context.Context, filters client.Filters) (map[string]tagged, error) {
+	got, err := c.Engine.ImageList(ctx, client.ImageListOptions{Filters: filters})
+	if err != nil {
+		return nil, fmt.Errorf("ask the engine for its images: %w", err)
+	}
+	out := map[string]tagged{}
+	for _, item := range got.Items {
+		t := tagged{
+			id: image.ID(item.ID), key: item.Labels[image.KeyLabel], base: item.Labels[image.BaseLabel],
+			size: item.Size,
+		}
+		if item.Created > 0 { // builds are repeatable: theirs is the year 1970
+			t.created = time.Unix(item.Created, 0).UTC()
+		}
+		if item.Descriptor != nil {
+			t.digest = item.Descriptor.Digest.String()
+		}
+		for _, tag := range item.RepoTags {
+			out[tag] = t
+		}
+	}
+	return out, nil
+}
+
+// familiar is a base image's reference as the engine lists it; empty if it is a
+// digest, which never changes its meaning.
+func familiar(base string) string {
+	named, err := reference.ParseNormalizedNamed(base)
+	if err != nil {
+		return ""
+	}
+	if _, pinned := named.(reference.Digested); pinned {
+		return ""
+	}
+	return reference.FamiliarString(reference.TagNameOnly(named))
+}
+
+// Look tells of each image whether it has to be built, and why. It changes
+// nothing.
+func (c *Cache) Look(ctx context.Context, images []generate.Image) ([]State, error) {
+	var refs []string
+	for _, img := range images {
+		refs = append(refs, img.Ref)
+		if base := familiar(img.Base); base != "" {
+			refs = append(refs, base)
+		}
+	}
+	slices.Sort(refs)
+	tags, err := c.tags(ctx, slices.Compact(refs))
+	if err != nil {
+		return nil, err
+	}
+	rows, err := c.Store.Get(ctx, refsOf(images))
+	if err != nil {
+		return nil, fmt.Errorf("image cache: %w", err)
+	}
+	states := make([]State, len(images))
+	for i, img := range images {
+		row, known := rows[refOf(img.Ref)]
+		k := knowledge{engine: c.EngineID, tagged: tags[img.Ref], base: string(tags[familiar(img.Base)].id)}
+		if known {
+			k.row = &row
+			k.building = row.Status == store.Building && c.held(img.Ref)
+		}
+		states[i] = judge(img, k)
+	}
+	return states, nil
+}
+
+// Use is what images are needed for.
+type Use struct {
+	Project     string
+	Parallelism int  // builds at once; 0: all
+	Always      bool // also build what is there
+}
+
+// Ensure builds what has to be built, and gives the ids of all images in order.
+func (c *Cache) Ensure(ctx context.Context, images []generate.Image, next image.Builder, use Use) ([]image.ID, error) {
+	states, err := c.Look(ctx, images)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]image.ID, len(images))
+	var missing []generate.Image
+	var adopted []store.Row
+	for i, s := range states {
+		if ids[i] = s.ID; s.ID == "" || use.Always {
+			missing = append(missing, s.Image)
+		} else if s.adopt {
+			adopted = append(adopted, c.row(s.Image, s.found))
+		}
+	}
+	if len(adopted) > 0 {
+		if err := c.Store.Put(ctx, adopted...); err != nil {
+			return nil, fmt.Errorf("image cache: %w", err)
+		}
+	}
+	if len(missing) > 0 {
+		built, err := image.BuildAll(ctx, exclusive{c, next, use.Always}, missing, use.Parallelism)
+		if err != nil {
+			return nil, err
+		}
+		for i, at := 0, 0; i < len(images); i++ {
+			if at < len(missing) && images[i].Ref == missing[at].Ref {
+				ids[i] = built[at]
+				at++
+			}
+		}
+	}
+	c.sweep()
+	if err := c.touch(ctx, images, use.Project); err != nil {
+		return nil, err
+	}
+	if len(missing) > 0 {
+		// What could not be removed now is removed after a later build.
+		gone, err := c.Prune(ctx, Selection{Keep: c.Keep, Needed: images})
+		if len(gone) > 0 {
+			c.Say(fmt.Sprintf("removed what was used longest ago, to keep %d images: %s", c.Keep, refs(gone)))
+		}
+		if err != nil {
+			c.Say("warning: old images stay for now: " + err.Error())
+		}
+	}
+	return ids, nil
+}
+
+func (c *Cache) touch(ctx context.Context, images []generate.Image, project string) error {
+	uses := make([]store.Use, len(images))
+	for i, img := range images {
+		uses[i] = store.Use{Ref: refOf(img.Ref), Project: project, Node: img.Node}
+	}
+	if err := c.Store.Touch(ctx, uses); err != nil {
+		return fmt.Errorf("image cache: %w", err)
+	}
+	return nil
+}
+
+// exclusive builds an image unless another process does it first.
+type exclusive struct {
+	cache  *Cache
+	next   image.Builder
+	always bool
+}
+
+// Build waits for whoever builds the same image now, and takes what is there
+// then.
+func (e exclusive) Build(ctx context.Context, img generate.Image) (image.ID, error) {
+	c := e.cache
+	lease, err := c.acquire(ctx, img)
+	if err != nil {
+		return "", err
+	}
+	defer lease.release()
+	if !e.always {
+		// The lock came later than the look before it.
+		states, err := c.Look(ctx, []generate.Image{img})
+		if err != nil {
+			return "", err
+		}
+		if states[0].ID != "" {
+			return states[0].ID, nil
+		}
+	}
+	return c.build(ctx, img, e.next)
+}
+
+// build makes one image and writes down what became of it. No transaction is
+// open meanwhile.
+func (c *Cache) build(ctx context.Context, img generate.Image, next image.Builder) (image.ID, error) {
+	row := c.row(img, tagged{})
+	row.Status, row.Holder = store.Building, me()
+	if err := c.Store.Put(ctx, row); err != nil {
+		return "", fmt.Errorf("image cache: %w", err)
+	}
+	id, failure := next.Build(ctx, img)
+	recording := context.WithoutCancel(ctx)
+	if failure != nil {
+		if ctx.Err() != nil {
+			return "", errors.Join(failure, c.Store.Delete(recording, refOf(img.Ref)))
+		}
+		row.Status, row.Holder = store.Failed, ""
+		row.Error = strings.ReplaceAll(failure.Error(), "\x00", "")
+		return "", errors.Join(failure, c.Store.Put(recording, row))
+	}
+	tags, err := c.tags(recording, []string{img.Ref})
+	if err != nil {
+		return "", err
+	}
+	found := tags[img.Ref]
+	if found.id != id {
+		return "", fmt.Errorf("build %s: %s was taken by another image during the build: is another program building it?", img.Node, img.Ref)
+	}
+	if err := c.Store.Put(recording, c.row(img, found)); err != nil {
+		return "", fmt.Errorf("image cache: %w", err)
+	}
+	return id, nil
+}
+
+// Changes says of each image that has to be built what its recipe has that the
+// image did not have which the node of the project used last; nothing if there
+// was none, or if it is not the recipe that differs.
+func (c *Cache) Changes(ctx context.Context, project string, states []State) ([][]string, error) {
+	had, err := c.Store.Had(ctx, project)
+	if err != nil {
+		return nil, fmt.Errorf("image cache: %w", err)
+	}
+	out := make([][]string, len(states))
+	for i, s := range states {
+		row, ok := had[s.Image.Node]
+		if s.ID != "" || !ok || row.Key == s.Image.Key {
+			continue
+		}
+		if old, ok := inputs(row); ok {
+			out[i] = s.Image.Inputs().Changes(old)
+		}
+	}
+	return out, nil
+}
+
+// Adopt writes down what the engine has, when what was remembered is lost.
+func (c *Cache) Adopt(ctx context.Context) error {
+	have, err := c.list(ctx, make(client.Filters).Add("label", image.KeyLabel))
+	if err != nil {
+		return err
+	}
+	var rows []store.Row
+	for _, ref := range slices.Sorted(maps.Keys(have)) {
+		if strings.HasPrefix(ref, generate.Repository) {
+			rows = append(rows, c.labelled(ref, have[ref]))
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := c.Store.Put(ctx, rows...); err != nil {
+		return fmt.Errorf("image cache: %w", err)
+	}
+	return nil
+}

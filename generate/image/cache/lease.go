@@ -1,0 +1,132 @@
+package cache
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/medianode/docker-medianode/generate"
+)
+
+// lease is the right to build an image: the kernel's lock on a file. It ends
+// with its holder, however that ends.
+type lease struct{ file *flock.Flock }
+
+// me names this process to whoever waits for it.
+func me() string { return "process " + strconv.Itoa(os.Getpid()) }
+
+// acquire waits for the right to build an image. Where files cannot be locked,
+// several processes may build the same image, which is slow and not wrong.
+func (c *Cache) acquire(ctx context.Context, img generate.Image) (*lease, error) {
+	path := c.lockPath(img.Ref)
+	if err := os.MkdirAll(c.Locks, 0o755); err != nil {
+		c.Say("images are built without a lock: " + err.Error())
+		return &lease{}, nil
+	}
+	for {
+		l := &lease{flock.New(path)}
+		got, err := l.lock(ctx, func() func() {
+			return c.Wait(img.Node, "waiting for "+holder(path)+", which builds the same image")
+		})
+		if ctx.Err() != nil {
+			l.release()
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			_ = l.file.Close()
+			c.Say("images are built without a lock: " + err.Error())
+			return &lease{}, nil
+		}
+		// The holder before has removed its file: the lock must be on the one
+		// that others find.
+		if got && l.current() {
+			return l, os.WriteFile(path, []byte(me()), 0o644)
+		}
+		_ = l.file.Close()
+	}
+}
+
+// lock waits for the lock; what it waits for is shown when that takes more than
+// a moment: whoever looks whether there is a holder has it for one.
+func (l *lease) lock(ctx context.Context, show func() func()) (bool, error) {
+	const moment, poll = 100 * time.Millisecond, 50 * time.Millisecond
+	soon, cancel := context.WithTimeout(ctx, moment)
+	defer cancel()
+	if got, err := l.file.TryLockContext(soon, poll/5); got || soon.Err() == nil {
+		return got, err
+	}
+	done := show()
+	defer done()
+	return l.file.TryLockContext(ctx, poll)
+}
+
+// current tells whether the locked file is still the one of its name.
+func (l *lease) current() bool {
+	mine, err := l.file.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Stat(l.file.Path())
+	return err == nil && os.SameFile(mine, now)
+}
+
+func (l *lease) release() {
+	if l.file == nil {
+		return
+	}
+	if l.file.Locked() {
+		_ = os.Remove(l.file.Path()) // before the lock: after it the file is another's
+	}
+	_ = l.file.Close()
+}
+
+// holder is who has written itself into a lock's file.
+func holder(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil || len(text) == 0 {
+		return "another process"
+	}
+	return string(text)
+}
+
+// held tells whether a process that lives builds an image.
+func (c *Cache) held(ref string) bool {
+	path := c.lockPath(ref)
+	if _, err := os.Stat(path); err != nil {
+		return false
+	}
+	l := &lease{flock.New(path, flock.SetFlag(os.O_RDWR))}
+	got, err := l.file.TryRLock()
+	_ = l.file.Close()
+	return err == nil && !got
+}
+
+// sweep removes the files of holders that were killed.
+func (c *Cache) sweep() {
+	entries, err := os.ReadDir(c.Locks)
+	if err != nil {
+		return // there are none
+	}
+	for _, entry := range entries {
+		l := &lease{flock.New(filepath.Join(c.Locks, entry.Name()), flock.SetFlag(os.O_RDWR))}
+		if got, err := l.file.TryLock(); err == nil && got && l.current() {
+			l.release()
+		} else {
+			_ = l.file.Close()
+		}
+	}
+}
+
+// lockPath is the file of an image of this engine.
+func (c *Cache) lockPath(ref string) string {
+	sum := sha256.Sum256([]byte(c.EngineID))
+	name := strings.NewReplacer("/", "_", ":", "_").Replace(ref)
+	return filepath.Join(c.Locks, name+"-"+hex.EncodeToString(sum[:4])+".lock")
+}
