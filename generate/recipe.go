@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -41,7 +42,7 @@ var buildScript []byte
 // nothing else: limits, environment, volumes and params build nothing anew.
 func (r *resolver) image(at string, n *pipeline.Node) (Image, bool) {
 	d := n.Docker
-	code, err := snapshot(r.source, path.Clean(d.Source.V))
+	code, err := r.code(path.Clean(d.Source.V))
 	if err != nil {
 		r.fail(mistake{pos: d.Source.Pos, path: at + ".source"}, "%v", err)
 		return Image{}, false
@@ -70,8 +71,11 @@ func (r *resolver) image(at string, n *pipeline.Node) (Image, bool) {
 		img.Context = append(img.Context, File{requirements, 0o644, requirementsText(d.PythonPackages)})
 	}
 	img.Context = append(append(img.Context, wheels...), r.sdk...)
-	for _, f := range code {
+	for _, f := range code.files {
 		img.Context = append(img.Context, File{"app/" + f.Path, f.Mode, f.Data})
+	}
+	for _, l := range code.left {
+		img.Left = append(img.Left, l.path)
 	}
 	slices.SortFunc(img.Context, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	if img.Dockerfile, err = recipe(d).Bytes(); err != nil {
@@ -83,10 +87,23 @@ func (r *resolver) image(at string, n *pipeline.Node) (Image, bool) {
 	return img, ok
 }
 
+// code is the source in this directory; nodes often share one.
+func (r *resolver) code(dir string) (*contents, error) {
+	if have := r.sources[dir]; have != nil {
+		return have, nil
+	}
+	got, err := snapshot(r.source, dir)
+	if err != nil {
+		return nil, err
+	}
+	r.sources[dir] = got
+	return got, nil
+}
+
 // checkCode looks for the node's module, and for what would hide the SDK.
-func (r *resolver) checkCode(at string, n *pipeline.Node, code []File) bool {
+func (r *resolver) checkCode(at string, n *pipeline.Node, code *contents) bool {
 	have := func(name string) bool {
-		return slices.ContainsFunc(code, func(f File) bool { return f.Path == name })
+		return slices.ContainsFunc(code.files, func(f File) bool { return f.Path == name })
 	}
 	where := mistake{pos: n.Docker.Source.Pos, path: at}
 	if have("medianode.py") || have("medianode/__init__.py") {
@@ -98,8 +115,11 @@ func (r *resolver) checkCode(at string, n *pipeline.Node, code []File) bool {
 	if n.Module == "" || have(file+".py") || have(file+"/__init__.py") {
 		return true
 	}
+	if r.leftOut(where, n, code) {
+		return false
+	}
 	var modules []string
-	for _, f := range code {
+	for _, f := range code.files {
 		if strings.HasSuffix(f.Path, ".py") && len(modules) < 5 {
 			modules = append(modules, f.Path)
 		}
@@ -108,6 +128,26 @@ func (r *resolver) checkCode(at string, n *pipeline.Node, code []File) bool {
 		where.hint = "there is " + strings.Join(modules, ", ")
 	}
 	r.fail(where, "%q has neither %s.py nor %s/__init__.py for node_type %s", n.Docker.Source.V, file, file, n.Type.V)
+	return false
+}
+
+// leftOut tells of a module that is there and was left out.
+func (r *resolver) leftOut(where mistake, n *pipeline.Node, code *contents) bool {
+	file := strings.ReplaceAll(n.Module, ".", "/")
+	for _, name := range []string{file + ".py", file + "/__init__.py"} {
+		by := leaver(code.left, name)
+		if _, err := fs.Stat(r.source, path.Join(n.Docker.Source.V, name)); err != nil || by == nil {
+			continue
+		}
+		if by.ignoring {
+			where.hint = "end it with the line !" + name
+			r.fail(where, "%q leaves out %s of node_type %s", path.Join(n.Docker.Source.V, ignoreFile), name, n.Type.V)
+		} else {
+			where.hint = "rename it"
+			r.fail(where, "%s of node_type %s is left out: %s is no name of code", name, n.Type.V, by.path)
+		}
+		return true
+	}
 	return false
 }
 
