@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -87,19 +86,6 @@ func (r *resolver) image(at string, n *pipeline.Node) (Image, bool) {
 	return img, ok
 }
 
-// code is the source in this directory; nodes often share one.
-func (r *resolver) code(dir string) (*contents, error) {
-	if have := r.sources[dir]; have != nil {
-		return have, nil
-	}
-	got, err := snapshot(r.source, dir)
-	if err != nil {
-		return nil, err
-	}
-	r.sources[dir] = got
-	return got, nil
-}
-
 // checkCode looks for the node's module, and for what would hide the SDK.
 func (r *resolver) checkCode(at string, n *pipeline.Node, code *contents) bool {
 	have := func(name string) bool {
@@ -128,26 +114,6 @@ func (r *resolver) checkCode(at string, n *pipeline.Node, code *contents) bool {
 		where.hint = "there is " + strings.Join(modules, ", ")
 	}
 	r.fail(where, "%q has neither %s.py nor %s/__init__.py for node_type %s", n.Docker.Source.V, file, file, n.Type.V)
-	return false
-}
-
-// leftOut tells of a module that is there and was left out.
-func (r *resolver) leftOut(where mistake, n *pipeline.Node, code *contents) bool {
-	file := strings.ReplaceAll(n.Module, ".", "/")
-	for _, name := range []string{file + ".py", file + "/__init__.py"} {
-		by := leaver(code.left, name)
-		if _, err := fs.Stat(r.source, path.Join(n.Docker.Source.V, name)); err != nil || by == nil {
-			continue
-		}
-		if by.ignoring {
-			where.hint = "end it with the line !" + name
-			r.fail(where, "%q leaves out %s of node_type %s", path.Join(n.Docker.Source.V, ignoreFile), name, n.Type.V)
-		} else {
-			where.hint = "rename it"
-			r.fail(where, "%s of node_type %s is left out: %s is no name of code", name, n.Type.V, by.path)
-		}
-		return true
-	}
 	return false
 }
 
