@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 
 	bk "github.com/moby/buildkit/client"
@@ -49,6 +50,17 @@ func (p *Progress) show(s *bk.SolveStatus) {
 		}()
 	})
 	p.updates <- s
+}
+
+// Say shows a line about a node's build, as a step that is done. A nil Progress
+// shows nothing.
+func (p *Progress) Say(node, text string) {
+	if p == nil {
+		return
+	}
+	now := time.Now()
+	name := "[" + node + "] " + text
+	p.show(&bk.SolveStatus{Vertexes: []*bk.Vertex{{Digest: digest.FromString(name + now.String()), Name: name, Started: &now, Completed: &now}}})
 }
 
 // Close ends the display, when every build has returned.
