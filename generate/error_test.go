@@ -39,7 +39,7 @@ func mistakes() map[string]wrong {
 		"link to nowhere":   {one(""), with(map[string]*fstest.MapFile{"src/x": link("gone")}), `"src/x" does not exist`},
 		"link to directory": {one(""), with(map[string]*fstest.MapFile{"src/x": link("../data")}), `"src/x" is a symbolic link to a directory`},
 		"device":            {one(""), with(map[string]*fstest.MapFile{"src/x": {Mode: fs.ModeNamedPipe}}), `"src/x" is not a regular file`},
-		"too large":         {one(""), with(map[string]*fstest.MapFile{"src/x": {Data: make([]byte, 40<<20)}, "src/y": {Data: make([]byte, 40<<20)}}), `"src" holds more than 64 MiB`},
+		"too large":         {one(""), with(map[string]*fstest.MapFile{"src/x": {Data: make([]byte, 40<<20)}, "src/y": {Data: make([]byte, 40<<20)}}), `"src" holds 80 MiB, more than 64 MiB, most of it in x (40 MiB), y (40 MiB): keep models and data elsewhere and mount them with docker.volumes, or leave them out with a .dockerignore`},
 		"no volume":         {one("      volumes: [{host_path: gone, container_path: /x}]\n"), code(), `7:29: nodes[0].docker.volumes[0].host_path: "gone" does not exist`},
 		"volume out":        {one("      volumes: [{host_path: data/l, container_path: /x}]\n"), with(map[string]*fstest.MapFile{"data/l": link("../..")}), `"data/l" leads out`},
 		"too many cpus":     {one("      resource_limits: {cpu_cores: 2.5}\n"), code(), `7:36: nodes[0].docker.resource_limits.cpu_cores: 2.5 cores are more than the engine has: 2`},

@@ -122,6 +122,9 @@ type Image struct {
 	Recipe     Recipe
 	Dockerfile []byte
 	Context    []File // sorted by path
+	// Left is what the code's directory holds and the image does not, sorted: a
+	// directory ends with a slash.
+	Left []string
 }
 
 // File is one file that a plan writes; Path is slash-separated and relative.

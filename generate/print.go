@@ -60,6 +60,11 @@ func (p *Plan) printImages(b *strings.Builder) {
 		}
 	}
 	table(b, rows)
+	for _, img := range p.Images {
+		if len(img.Left) > 0 {
+			fmt.Fprintf(b, "  %s: left out of its code: %s\n", img.Node, some(img.Left))
+		}
+	}
 }
 
 func (p *Plan) printChannels(b *strings.Builder) {

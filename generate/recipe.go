@@ -43,7 +43,7 @@ var buildScript []byte
 // nothing else: limits, environment, volumes and params build nothing anew.
 func (r *resolver) image(at string, n *pipeline.Node) (Image, bool) {
 	d := n.Docker
-	code, err := snapshot(r.source, path.Clean(d.Source.V))
+	code, err := r.code(path.Clean(d.Source.V))
 	if err != nil {
 		r.fail(mistake{pos: d.Source.Pos, path: at + ".source"}, "%v", err)
 		return Image{}, false
@@ -72,8 +72,11 @@ func (r *resolver) image(at string, n *pipeline.Node) (Image, bool) {
 		img.Context = append(img.Context, File{requirements, 0o644, requirementsText(d.PythonPackages)})
 	}
 	img.Context = append(append(img.Context, wheels...), r.sdk...)
-	for _, f := range code {
+	for _, f := range code.files {
 		img.Context = append(img.Context, File{"app/" + f.Path, f.Mode, f.Data})
+	}
+	for _, l := range code.left {
+		img.Left = append(img.Left, l.path)
 	}
 	slices.SortFunc(img.Context, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	if img.Dockerfile, err = recipe(d).Bytes(); err != nil {
@@ -86,9 +89,9 @@ func (r *resolver) image(at string, n *pipeline.Node) (Image, bool) {
 }
 
 // checkCode looks for the node's module, and for what would hide the SDK.
-func (r *resolver) checkCode(at string, n *pipeline.Node, code []File) bool {
+func (r *resolver) checkCode(at string, n *pipeline.Node, code *contents) bool {
 	have := func(name string) bool {
-		return slices.ContainsFunc(code, func(f File) bool { return f.Path == name })
+		return slices.ContainsFunc(code.files, func(f File) bool { return f.Path == name })
 	}
 	where := mistake{pos: n.Docker.Source.Pos, path: at}
 	if have("medianode.py") || have("medianode/__init__.py") {
@@ -100,8 +103,11 @@ func (r *resolver) checkCode(at string, n *pipeline.Node, code []File) bool {
 	if n.Module == "" || have(file+".py") || have(file+"/__init__.py") {
 		return true
 	}
+	if r.leftOut(where, n, code) {
+		return false
+	}
 	var modules []string
-	for _, f := range code {
+	for _, f := range code.files {
 		if strings.HasSuffix(f.Path, ".py") && len(modules) < 5 {
 			modules = append(modules, f.Path)
 		}

@@ -25,7 +25,7 @@ func Resolve(spec *pipeline.Spec, project string, host Host, source, sdk fs.FS) 
 	if !isProjectName(project) {
 		return nil, fmt.Errorf("project name %q: want lower-case letters, digits, - and _, and a letter or digit first", project)
 	}
-	r := &resolver{spec: spec, host: host, source: source, plan: &Plan{
+	r := &resolver{spec: spec, host: host, source: source, sources: map[string]*contents{}, plan: &Plan{
 		Name: project, File: spec.File, Form: host.Form, Sessions: max(1, spec.Sessions.V),
 		UID: host.UID, GID: host.GID, dir: host.Dir, base: host.Base,
 	}}
@@ -73,13 +73,14 @@ func byPosition(a, b *pipeline.Diagnostic) int {
 
 // resolver is a plan in the making.
 type resolver struct {
-	spec   *pipeline.Spec
-	host   Host
-	source fs.FS
-	sdk    []File
-	plan   *Plan
-	diags  pipeline.Diagnostics
-	ends   map[string]*ends // of each node, by id
+	spec    *pipeline.Spec
+	host    Host
+	source  fs.FS
+	sources map[string]*contents // of the nodes, by directory
+	sdk     []File
+	plan    *Plan
+	diags   pipeline.Diagnostics
+	ends    map[string]*ends // of each node, by id
 }
 
 // ends are one node's sides of its connections.

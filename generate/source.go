@@ -1,16 +1,23 @@
 package generate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/moby/patternmatcher"
 )
 
-// maxSource bounds the code of a node: models and data belong in a volume.
-const maxSource = 64 * mib
+const (
+	// maxSource bounds the code of a node: models and data belong in a volume.
+	maxSource = 64 * mib
+	maxFiles  = 20_000
+)
 
 var (
 	errOutside = errors.New("leads out of the project through a symbolic link")
@@ -61,8 +68,23 @@ func explain(name string, err error) error {
 	return fmt.Errorf("%q %w", name, err)
 }
 
-// snapshot reads the files below dir. A link to a file is copied as the file.
-func snapshot(fsys fs.FS, dir string) ([]File, error) {
+// contents are the files of a node's source, read once: what is hashed and what
+// is sent are these bytes, whatever becomes of the files.
+type contents struct {
+	files []File // sorted by path
+	left  []left // sorted by path
+}
+
+// left is something that was left out. A directory ends with a slash; all of it
+// is meant, but for what a .dockerignore brings back.
+type left struct {
+	path     string
+	ignoring bool // by .dockerignore, not by its own name
+}
+
+// snapshot reads the files below dir that go into an image. A link to a file is
+// copied as the file.
+func snapshot(fsys fs.FS, dir string) (*contents, error) {
 	root, err := follow(fsys, dir)
 	if err != nil {
 		return nil, explain(dir, err)
@@ -72,84 +94,253 @@ func snapshot(fsys fs.FS, dir string) ([]File, error) {
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("%q is not a directory", dir)
 	}
-	var files []File
-	var total int64
-	err = fs.WalkDir(fsys, root, func(name string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return explain(name, err)
-		case name != root && leaveOut(entry.Name()):
-			if entry.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		case entry.IsDir():
-			return nil
-		}
-		file, err := read(fsys, name, maxSource-total)
-		if err != nil {
-			return err
-		}
-		total += int64(len(file.Data))
-		file.Path = strings.TrimPrefix(name, root+"/")
-		files = append(files, file)
-		return nil
-	})
-	if errors.Is(err, errTooLarge) {
-		return nil, fmt.Errorf("%q holds more than %s: keep models and data elsewhere and mount them with docker.volumes", dir, size(maxSource))
-	}
+	rules, err := readIgnore(fsys, root)
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
-	return files, nil
+	l := listing{fsys: fsys, root: root, rules: rules, parents: map[string]patternmatcher.MatchInfo{}, clutter: map[string][]negation{}}
+	if err := fs.WalkDir(fsys, root, l.visit); err != nil {
+		return nil, err
+	}
+	if err := l.fits(dir); err != nil {
+		return nil, err
+	}
+	out := &contents{left: l.left}
+	room := int64(maxSource)
+	for _, f := range l.found {
+		file, err := f.load(fsys, room)
+		if errors.Is(err, errTooLarge) { // it grew
+			return nil, fmt.Errorf("%q holds more than %s", dir, size(maxSource))
+		}
+		if err != nil {
+			return nil, err
+		}
+		room -= int64(len(file.Data))
+		file.Path = strings.TrimPrefix(f.name, root+"/")
+		out.files = append(out.files, file)
+	}
+	slices.SortFunc(out.files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(out.left, func(a, b left) int { return strings.Compare(a.path, b.path) })
+	return out, nil
 }
 
-var errTooLarge = errors.New("too large")
+// listing walks a source and decides what goes into an image.
+type listing struct {
+	fsys    fs.FS
+	root    string
+	rules   ignoreRules
+	found   []located
+	left    []left
+	parents map[string]patternmatcher.MatchInfo // of the directories that were entered
+	clutter map[string][]negation               // directories of clutter, entered for what these bring back
+}
 
-func read(fsys fs.FS, name string, room int64) (File, error) {
+// visit is an fs.WalkDirFunc.
+func (l *listing) visit(name string, entry fs.DirEntry, err error) error {
+	if name == l.root {
+		if err != nil {
+			return explain(name, err)
+		}
+		return nil
+	}
+	rel := strings.TrimPrefix(name, l.root+"/")
+	if err != nil {
+		if l.isLeft(rel) { // nobody wants what is in there
+			return fs.SkipDir
+		}
+		return explain(name, err)
+	}
+	out, enter, ignoring := l.decide(name, rel, entry)
+	if out && !l.isLeft(path.Dir(rel)) {
+		shown := rel
+		if entry.IsDir() {
+			shown += "/"
+		}
+		l.left = append(l.left, left{shown, ignoring})
+	}
+	switch {
+	case out && entry.IsDir() && !enter:
+		return fs.SkipDir
+	case out || entry.IsDir():
+		return nil
+	}
+	f, err := locate(l.fsys, name)
+	if err != nil {
+		return err
+	}
+	if inside := strings.TrimPrefix(f.real, l.root+"/"); f.real != name && slices.ContainsFunc(strings.Split(inside, "/"), isSecret) {
+		return fmt.Errorf("%q is a symbolic link to %q, which may hold secrets", name, f.real)
+	}
+	l.found = append(l.found, f)
+	if len(l.found) > maxFiles {
+		return fmt.Errorf("%q holds more than %d files: keep data elsewhere and mount it with docker.volumes, or leave it out with a %s", l.root, maxFiles, ignoreFile)
+	}
+	return nil
+}
+
+// decide tells whether an entry is left out, whether a directory that is left
+// out must be entered all the same, and whether .dockerignore is the reason.
+func (l *listing) decide(name, rel string, entry fs.DirEntry) (out, enter, ignoring bool) {
+	base := path.Base(rel)
+	if isSecret(base) {
+		return true, false, false
+	}
+	pattern := matching(clutter(), base)
+	if pattern != "" || entry.IsDir() && isVenv(l.fsys, name) {
+		l.clutter[rel] = l.rules.naming(base, pattern)
+	}
+	for at := rel; at != "."; at = path.Dir(at) {
+		back, is := l.clutter[at]
+		if is && !bringsBack(back, rel) {
+			return true, len(back) > 0, false
+		}
+	}
+	if l.rules.matcher == nil {
+		return false, false, false
+	}
+	out, info, _ := l.rules.matcher.MatchesUsingParentResults(rel, l.parents[path.Dir(rel)]) // compiled before
+	if entry.IsDir() {
+		l.parents[rel] = info
+	}
+	return out, l.rules.mayBringBack(rel), out
+}
+
+// isLeft tells whether an entry was left out, or a directory that it is in.
+func (l *listing) isLeft(rel string) bool { return leaver(l.left, rel) != nil }
+
+// leaver is what says that an entry was left out: itself, or a directory that it
+// is in.
+func leaver(list []left, rel string) *left {
+	for i, x := range list {
+		if x.path == rel || strings.HasSuffix(x.path, "/") && strings.HasPrefix(rel+"/", x.path) {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+func isSecret(base string) bool { return matching(secrets(), base) != "" }
+
+// isVenv tells a Python virtual environment, whatever it is called.
+func isVenv(fsys fs.FS, dir string) bool {
+	_, err := fs.Lstat(fsys, path.Join(dir, "pyvenv.cfg"))
+	return err == nil
+}
+
+// fits holds the files against the most that a node's code may have.
+func (l *listing) fits(dir string) error {
+	var total int64
+	for _, f := range l.found {
+		total = add(total, f.info.Size())
+	}
+	if total <= maxSource {
+		return nil
+	}
+	const named = 3
+	largest := slices.SortedStableFunc(slices.Values(l.found), func(a, b located) int { return cmp.Compare(b.info.Size(), a.info.Size()) })
+	var names []string
+	for _, f := range largest[:min(named, len(largest))] {
+		if f.info.Size() < total/100 {
+			break
+		}
+		names = append(names, fmt.Sprintf("%s (%s)", strings.TrimPrefix(f.name, l.root+"/"), size(f.info.Size())))
+	}
+	return fmt.Errorf("%q holds %s, more than %s, most of it in %s: keep models and data elsewhere and mount them with docker.volumes, or leave them out with a %s",
+		dir, size(total), size(maxSource), strings.Join(names, ", "), ignoreFile)
+}
+
+var (
+	errTooLarge = errors.New("too large")
+	errChanging = errors.New("changes while it is read: try again")
+)
+
+// located is a regular file, by the name it was found under and its real path.
+type located struct {
+	name, real string
+	info       fs.FileInfo
+}
+
+func locate(fsys fs.FS, name string) (located, error) {
 	real, err := follow(fsys, name)
 	if err != nil {
-		return File{}, explain(name, err)
+		return located{}, explain(name, err)
 	}
 	info, err := fs.Stat(fsys, real)
 	if err != nil {
-		return File{}, explain(name, err)
+		return located{}, explain(name, err)
 	}
 	switch {
 	case info.IsDir() && real == name:
-		return File{}, fmt.Errorf("%q is a directory", name)
+		return located{}, fmt.Errorf("%q is a directory", name)
 	case info.IsDir():
-		return File{}, fmt.Errorf("%q is a symbolic link to a directory: only links to files can be copied", name)
+		return located{}, fmt.Errorf("%q is a symbolic link to a directory: only links to files can be copied", name)
 	case !info.Mode().IsRegular():
-		return File{}, fmt.Errorf("%q is not a regular file", name)
-	case info.Size() > room:
-		return File{}, errTooLarge
+		return located{}, fmt.Errorf("%q is not a regular file", name)
 	}
-	data, err := fs.ReadFile(fsys, real)
-	if err != nil {
-		return File{}, explain(name, err)
-	}
-	if int64(len(data)) > room {
-		return File{}, errTooLarge
-	}
-	mode := fs.FileMode(0o644)
-	if info.Mode()&0o111 != 0 {
-		mode = 0o755
-	}
-	return File{Mode: mode, Data: data}, nil
+	return located{name, real, info}, nil
 }
 
-// leaveOut tells the names that never go into an image: what is not code, and
-// what may be secret.
-func leaveOut(base string) bool {
-	ignored := []string{
-		".git", ".env*", "__pycache__", "*.pyc", ".venv", "venv", "node_modules", "*.pem", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".DS_Store",
+// load reads the file. One that is written meanwhile is read again: half of an
+// old and half of a new file is neither.
+func (f located) load(fsys fs.FS, room int64) (File, error) {
+	const attempts = 4
+	for range attempts {
+		data, err := readUpTo(fsys, f.real, room)
+		if err != nil {
+			return File{}, explainRead(f.name, err)
+		}
+		after, err := fs.Stat(fsys, f.real)
+		if err != nil {
+			return File{}, explain(f.name, err)
+		}
+		before := f.info
+		f.info = after
+		if before.Size() != after.Size() || after.Size() != int64(len(data)) || !before.ModTime().Equal(after.ModTime()) {
+			continue
+		}
+		mode := fs.FileMode(0o644)
+		if after.Mode()&0o111 != 0 {
+			mode = 0o755
+		}
+		return File{Mode: mode, Data: data}, nil
 	}
-	return slices.ContainsFunc(ignored, func(pattern string) bool {
-		match, _ := path.Match(pattern, base) // the patterns are well formed
-		return match
-	})
+	return File{}, fmt.Errorf("%q %w", f.name, errChanging)
+}
+
+func explainRead(name string, err error) error {
+	if errors.Is(err, errTooLarge) {
+		return err
+	}
+	return explain(name, err)
+}
+
+// readUpTo reads a file that may grow without end.
+func readUpTo(fsys fs.FS, name string, room int64) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, room+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > room {
+		return nil, errTooLarge
+	}
+	return data, nil
+}
+
+// read reads one file of at most room bytes.
+func read(fsys fs.FS, name string, room int64) (File, error) {
+	f, err := locate(fsys, name)
+	if err != nil {
+		return File{}, err
+	}
+	if f.info.Size() > room {
+		return File{}, errTooLarge
+	}
+	return f.load(fsys, room)
 }
 
 // sdkFiles are the files of the Python SDK as a context holds them.
@@ -157,10 +348,11 @@ func sdkFiles(sdk fs.FS) ([]File, error) {
 	if sdk == nil {
 		return nil, nil
 	}
-	files, err := snapshot(sdk, ".")
+	all, err := snapshot(sdk, ".")
 	if err != nil {
 		return nil, fmt.Errorf("python sdk: %w", err)
 	}
+	files := all.files
 	for i := range files {
 		files[i].Path = "sdk/medianode/" + files[i].Path
 		files[i].Mode = 0o644

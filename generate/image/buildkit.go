@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/docker/cli/cli/config/configfile"
 	bk "github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/identity"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/auth/authprovider"
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
@@ -112,13 +113,22 @@ func (b BuildKit) options(img generate.Image) (bk.SolveOpt, error) {
 		Frontend: "dockerfile.v0", FrontendAttrs: attrs, Session: attached,
 		// BuildKit sends only what differs in size or time from what it has under
 		// this name. All our times are equal, so the name must change with the bytes.
-		SharedKey: img.Key,
+		SharedKey: b.sharedKey(img),
 		LocalMounts: map[string]fsutil.FS{
 			"context":    newTree(img.Context),
 			"dockerfile": newTree([]generate.File{{Path: "Dockerfile", Mode: 0o644, Data: img.Dockerfile}}),
 		},
 		Exports: []bk.ExportEntry{{Type: "moby", Attrs: map[string]string{"name": img.Ref}}},
 	}, nil
+}
+
+// sharedKey is new each time where no cache is wanted: what BuildKit keeps under a
+// name may be what is damaged.
+func (b BuildKit) sharedKey(img generate.Image) string {
+	if b.NoCache {
+		return img.Key + "-" + identity.NewID()
+	}
+	return img.Key
 }
 
 // attached are the services that the build may call back for.

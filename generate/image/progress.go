@@ -69,6 +69,9 @@ func (p *Progress) Step(node, text string) (done func()) {
 	}
 }
 
+// Say shows such a line that is done.
+func (p *Progress) Say(node, text string) { p.Step(node, text)() }
+
 // Close ends the display, when every build has returned.
 func (p *Progress) Close() error {
 	p.once.Do(func() { p.done <- nil })
