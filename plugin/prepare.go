@@ -151,31 +151,54 @@ func (e *env) hostOrNone(ctx context.Context) generate.Host {
 	return host
 }
 
-// build makes the images that the engine does not have, and brings the finished
-// ones.
-func (e *env) build(ctx context.Context, p *prepared, mode string) error {
-	if err := e.pull(ctx, p); err != nil {
-		return err
-	}
-	if len(p.plan.Images) == 0 {
-		return nil
-	}
-	progress, err := image.NewProgress(e.terminal(), mode)
+// build makes the images that the engine does not have, or all if more is asked
+// for, pushes them if that is wanted, and brings the finished ones.
+func (e *env) build(ctx context.Context, p *prepared, o buildOptions) error {
+	images, err := o.forImages(p.plan.Images)
 	if err != nil {
 		return err
 	}
 	kit := image.BuildKit{
 		Engine: e.cli.Client(), CA: certificates(), Proxy: image.ProxyFromEnv(os.Environ()),
-		Credentials: e.cli.ConfigFile(), Progress: progress,
+		Credentials: e.cli.ConfigFile(), Options: images,
 	}
-	_, err = image.BuildAll(ctx, image.NewPresent(e.cli.Client(), kit), p.plan.Images, 0)
-	if bad := progress.Close(); err == nil {
+	if err := kit.Able(ctx); err != nil {
+		return err
+	}
+	if err := e.pull(ctx, p); err != nil {
+		return err
+	}
+	if len(p.plan.Images) == 0 {
+		if o.push {
+			fmt.Fprintln(e.cli.Err(), "nothing is pushed: no node has an image that is built")
+		}
+		return nil
+	}
+	if kit.Progress, err = image.NewProgress(e.terminal(), o.progress); err != nil {
+		return err
+	}
+	var builder image.Builder = kit
+	if !images.Always() {
+		builder = image.NewPresent(e.cli.Client(), kit)
+	}
+	_, err = image.BuildAll(ctx, builder, p.plan.Images, 0)
+	var pushed []string
+	if err == nil && o.push {
+		pushed, err = e.push(ctx, p.plan.Images, o.repository, kit.Progress)
+	}
+	if bad := kit.Progress.Close(); err == nil {
 		err = bad
 	}
 	if ctx.Err() != nil {
 		return ctx.Err() // no node is to blame
 	}
-	return e.explainNode(p.source, err)
+	if err != nil {
+		return e.explainNode(p.source, err)
+	}
+	for _, ref := range pushed {
+		fmt.Fprintln(e.cli.Out(), ref)
+	}
+	return nil
 }
 
 // terminal is stderr as a display needs it: that of the CLI hides the file that
