@@ -271,7 +271,7 @@ func TestWheels(t *testing.T) {
 	if text := string(img.Dockerfile); !strings.Contains(text, want) || !strings.Contains(text, "--mount=type=bind,source=wheels,target=/run/medianode-wheels") {
 		t.Errorf("no %s in\n%s", want, text)
 	}
-	lint(t, img.Dockerfile)
+	lint(t, img)
 	if !strings.Contains(p.String(), "numpy==1.26.4 link-1-py3-none-any.whl tool-1.0-py3-none-any.whl") {
 		t.Errorf("plan:\n%s", p)
 	}

@@ -15,13 +15,9 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
-	"github.com/moby/buildkit/client/llb"
-	"github.com/moby/buildkit/client/llb/sourceresolver"
-	"github.com/moby/buildkit/frontend/dockerfile/dockerfile2llb"
-	"github.com/opencontainers/go-digest"
-	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/medianode/docker-medianode/generate"
+	"github.com/medianode/docker-medianode/generate/image"
 	"github.com/medianode/docker-medianode/schemas/pipeline"
 )
 
@@ -143,36 +139,22 @@ func TestGolden(t *testing.T) {
 			golden(t, filepath.Join(dir, "want", "portable.yaml"), file(t, must(t, text(t, dir), portable(), os.DirFS(dir)), "compose.yaml"))
 			for _, img := range p.Images {
 				golden(t, filepath.Join(dir, "want", img.Node+".Dockerfile"), img.Dockerfile)
-				lint(t, img.Dockerfile)
+				lint(t, img)
 			}
 		})
 	}
 }
 
 // lint asks BuildKit's own linter.
-func lint(t *testing.T, text []byte) {
+func lint(t *testing.T, img generate.Image) {
 	t.Helper()
-	source := llb.NewSourceMap(nil, "Dockerfile", "Dockerfile", text)
-	source.Definition = &llb.Definition{}
-	result, err := dockerfile2llb.DockerfileLint(context.Background(), text, dockerfile2llb.ConvertOpt{
-		SourceMap: source, TargetPlatform: &ocispecs.Platform{OS: "linux", Architecture: "amd64"}, MetaResolver: emptyBase{},
-	})
+	found, err := image.Check(t.Context(), img)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if result.Error != nil {
-		t.Errorf("%s", result.Error.Message)
+	for _, f := range found {
+		t.Errorf("%s: %s: %s", img.Node, f.Rule, f.Text)
 	}
-	for _, w := range result.Warnings {
-		t.Errorf("%s: %s", w.RuleName, w.Detail)
-	}
-}
-
-// emptyBase answers for every base image.
-type emptyBase struct{}
-
-func (emptyBase) ResolveImageConfig(_ context.Context, ref string, _ sourceresolver.Opt) (string, digest.Digest, []byte, error) {
-	return ref, "", []byte(`{"architecture":"amd64","os":"linux","config":{"Env":["PATH=/usr/bin"]},"rootfs":{"type":"layers"}}`), nil
 }
 
 // TestComposeLoads holds that what is loaded is what was planned: every value

@@ -71,7 +71,7 @@ func (e *env) up(ctx context.Context, o upOptions) (err error) {
 	if err := e.warnUnset(p.source); err != nil {
 		return err
 	}
-	if err := e.build(ctx, p, o.progress); err != nil {
+	if err := e.build(ctx, p, buildOptions{progress: o.progress}); err != nil {
 		return interrupted(ctx, err)
 	}
 	c, err := e.config(p)

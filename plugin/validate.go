@@ -53,19 +53,37 @@ func (e *env) validate() error {
 // validateFor is validate for programs: all that was found is on stdout, and
 // only what is no mistake of the file is an error with a text.
 func (e *env) validateFor(format string) error {
+	_, found, err := e.inspect()
+	if err != nil {
+		return err
+	}
+	return e.showFound(format, found)
+}
+
+// inspect resolves the pipeline file without an engine and without a word: its
+// warnings and mistakes are what it found. With mistakes there is no plan.
+func (e *env) inspect() (*prepared, pipeline.Diagnostics, error) {
 	found := pipeline.Diagnostics{} // not null
 	s, err := e.read()
+	var p *prepared
 	if err == nil {
 		found = append(found, s.spec.Warnings...)
-		_, err = e.resolve(s, generate.Host{Form: generate.Attached})
+		p, err = e.resolve(s, generate.Host{Form: generate.Attached})
 	}
 	if err != nil {
 		more, ok := pipeline.AsDiagnostics(err)
 		if !ok {
-			return err
+			return nil, nil, err
 		}
 		found = append(found, more...)
 	}
+	return p, found, nil
+}
+
+// showFound prints what was found for programs, on stdout; a mistake is an error
+// of one line.
+func (e *env) showFound(format string, found pipeline.Diagnostics) error {
+	var err error
 	if format == "github" {
 		err = found.GitHub(e.cli.Out())
 	} else {

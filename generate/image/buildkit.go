@@ -40,8 +40,8 @@ type BuildKit struct {
 	Credentials *configfile.ConfigFile
 	// Progress shows what happens; nil: nothing is shown.
 	Progress *Progress
-	// NoCache runs every step.
-	NoCache bool
+	// Options are those of the command.
+	Options Options
 }
 
 // secretCA is the name by which the Dockerfiles ask for the certificates.
@@ -99,9 +99,6 @@ func (b BuildKit) options(img generate.Image) (bk.SolveOpt, error) {
 	if img.Platform != "" {
 		attrs["platform"] = img.Platform
 	}
-	if b.NoCache {
-		attrs["no-cache"] = ""
-	}
 	for name, value := range b.Proxy {
 		attrs["build-arg:"+name] = value
 	}
@@ -109,7 +106,7 @@ func (b BuildKit) options(img generate.Image) (bk.SolveOpt, error) {
 	if err != nil {
 		return bk.SolveOpt{}, err
 	}
-	return bk.SolveOpt{
+	opt := bk.SolveOpt{
 		Frontend: "dockerfile.v0", FrontendAttrs: attrs, Session: attached,
 		// BuildKit sends only what differs in size or time from what it has under
 		// this name. All our times are equal, so the name must change with the bytes.
@@ -119,13 +116,18 @@ func (b BuildKit) options(img generate.Image) (bk.SolveOpt, error) {
 			"dockerfile": newTree([]generate.File{{Path: "Dockerfile", Mode: 0o644, Data: img.Dockerfile}}),
 		},
 		Exports: []bk.ExportEntry{{Type: "moby", Attrs: map[string]string{"name": img.Ref}}},
-	}, nil
+	}
+	b.Options.caches(img.Node, &opt, func(name string) bool {
+		_, err := os.Stat(name)
+		return err == nil
+	})
+	return opt, nil
 }
 
 // sharedKey is new each time where no cache is wanted: what BuildKit keeps under a
 // name may be what is damaged.
 func (b BuildKit) sharedKey(img generate.Image) string {
-	if b.NoCache {
+	if b.Options.NoCache {
 		return img.Key + "-" + identity.NewID()
 	}
 	return img.Key

@@ -128,12 +128,23 @@ func (w *watch) keep(s *bk.SolveStatus) {
 	for _, v := range s.Vertexes {
 		st := w.step(v.Digest)
 		st.name = v.Name
-		if v.Error != "" && (w.failed == nil || !strings.Contains(v.Error, context.Canceled.Error())) {
+		if v.Error != "" && !isImport(v) && (w.failed == nil || !strings.Contains(v.Error, context.Canceled.Error())) {
 			w.failed = st
 		}
 	}
 	for _, l := range s.Logs {
 		w.step(l.Vertex).write(string(l.Data))
+	}
+}
+
+// isImport tells the look into a cache, which fails no build.
+func isImport(v *bk.Vertex) bool { return strings.HasPrefix(v.Name, "importing cache manifest from ") }
+
+// quietly makes a cache that is not there yet no error: so it is at the first
+// build of all, and for each new node.
+func quietly(v *bk.Vertex) {
+	if isImport(v) && strings.HasSuffix(v.Error, "not found") {
+		v.Name, v.Error = strings.Replace(v.Name, "importing cache manifest from", "no cache yet at", 1), ""
 	}
 }
 
@@ -191,7 +202,8 @@ func (w *watch) own(s *bk.SolveStatus) *bk.SolveStatus {
 	out := &bk.SolveStatus{}
 	for _, v := range s.Vertexes {
 		c := *v
-		c.Digest, c.Name = mine(v.Digest), "["+w.node+"] "+short(v.Name)
+		quietly(&c)
+		c.Digest, c.Name = mine(v.Digest), "["+w.node+"] "+short(c.Name)
 		if g := v.ProgressGroup; g != nil {
 			c.ProgressGroup = &pb.ProgressGroup{Id: w.node + "\x00" + g.Id, Name: "[" + w.node + "] " + g.Name, Weak: g.Weak}
 		}

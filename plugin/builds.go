@@ -1,0 +1,101 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/medianode/docker-medianode/generate/image"
+	"github.com/medianode/docker-medianode/generate/image/cache"
+)
+
+// build makes the images that the engine does not have, or all if more is asked
+// for, pushes them if that is wanted, and brings the finished ones.
+func (e *env) build(ctx context.Context, p *prepared, o buildOptions) error {
+	options, err := o.forImages(p.plan.Images)
+	if err != nil {
+		return err
+	}
+	kit := image.BuildKit{
+		Engine: e.cli.Client(), CA: certificates(), Proxy: image.ProxyFromEnv(os.Environ()),
+		Credentials: e.cli.ConfigFile(), Options: options,
+	}
+	if err := kit.Able(ctx); err != nil {
+		return err
+	}
+	if err := e.pull(ctx, p); err != nil {
+		return err
+	}
+	if len(p.plan.Images) == 0 {
+		if o.push {
+			fmt.Fprintln(e.cli.Err(), "nothing is pushed: no node has an image that is built")
+		}
+		return nil
+	}
+	pushed, err := e.buildAll(ctx, p, kit, o)
+	if ctx.Err() != nil {
+		return ctx.Err() // no node is to blame
+	}
+	if err != nil {
+		return e.explainNode(p.source, err)
+	}
+	for _, ref := range pushed {
+		fmt.Fprintln(e.cli.Out(), ref)
+	}
+	return nil
+}
+
+// buildAll is build for images under one display; it gives the names under
+// which they were pushed.
+func (e *env) buildAll(ctx context.Context, p *prepared, kit image.BuildKit, o buildOptions) (pushed []string, err error) {
+	known, done, err := e.imageCache(ctx, p.engineID)
+	if err != nil {
+		return nil, err
+	}
+	var said remarks
+	defer func() {
+		err = errors.Join(err, done())
+		said.print(e.cli.Err())
+	}()
+	if kit.Progress, err = image.NewProgress(e.terminal(), o.progress); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if bad := kit.Progress.Close(); err == nil {
+			err = bad
+		}
+	}()
+	known.Wait, known.Say = kit.Progress.Step, said.add
+	fresh := kit
+	fresh.Options.NoCache = true
+	builder := image.NewRetry(kit, fresh, kit.Progress.Say)
+	if _, err := known.Ensure(ctx, p.plan.Images, builder, cache.Use{Project: p.plan.Name, Always: kit.Options.Always()}); err != nil {
+		return nil, err
+	}
+	if !o.push {
+		return nil, nil
+	}
+	return e.push(ctx, p.plan.Images, o.repository, kit.Progress)
+}
+
+// terminal is stderr as a display needs it: that of the CLI hides the file that
+// a terminal is drawn on.
+func (e *env) terminal() io.Writer {
+	if e.cli.Err().IsTerminal() {
+		return os.Stderr
+	}
+	return e.cli.Err()
+}
+
+// certificates is the caller's own bundle, if the environment names one: where
+// downloads go through a company's proxy, those of a base image do not do.
+func certificates() string {
+	for _, name := range []string{"SSL_CERT_FILE", "PIP_CERT"} {
+		if file := os.Getenv(name); file != "" {
+			return file
+		}
+	}
+	return ""
+}
