@@ -31,6 +31,7 @@ func mistakes() map[string]wrong {
 		"no source":         {strings.Replace(one(""), "source: src", "source: gone", 1), code(), `pipeline.yaml:6:15: nodes[0].docker.source: "gone" does not exist`},
 		"source is a file":  {strings.Replace(one(""), "source: src", "source: data/x", 1), code(), `6:15: nodes[0].docker.source: "data/x" is not a directory`},
 		"no module":         {strings.Replace(one(""), "m:C", "x.y:C", 1), code(), `6:15: nodes[0].docker.source: "src" has neither x/y.py nor x/y/__init__.py for node_type x.y:C`},
+		"no class":          {strings.Replace(one(""), "m:C", "m:Cc", 1), with(map[string]*fstest.MapFile{"src/m.py": {Data: []byte("class C: ...\nclass D(C):\n  pass\n")}}), `4:16: nodes[0].node_type: m.py of "src" has no class Cc`},
 		"hides the sdk":     {one(""), with(map[string]*fstest.MapFile{"src/medianode/__init__.py": {}}), `"src" holds a module medianode, which hides the SDK`},
 		"link out":          {one(""), with(map[string]*fstest.MapFile{"src/x": link("../../etc/passwd")}), `"src/x" leads out of the project through a symbolic link`},
 		"absolute link":     {one(""), with(map[string]*fstest.MapFile{"src/x": link("/etc/passwd")}), `"src/x" leads out of the project through a symbolic link`},
@@ -167,6 +168,21 @@ func TestProjectName(t *testing.T) {
 	for _, name := range []string{"", "A", "a b", "-a", "a/b", strings.Repeat("a", 64)} {
 		if _, err := generate.Resolve(nil, name, attached(), code(), sdk()); err == nil {
 			t.Errorf("%q passed", name)
+		}
+	}
+}
+
+// What a module might have in a way that its text does not show is for the
+// container to say.
+func TestClassesThatMayBeThere(t *testing.T) {
+	for name, text := range map[string]string{
+		"its own": "class C(Node):", "imported": "class D: ...\nfrom x import C\n", "by another name": "class D: ...\nC = D\n", "a star": "class D: ...\nfrom x import *\n",
+		"made": "class D: ...\nglobals()['C'[:1]] = D\n", "no class": "import x\n", "empty": "",
+	} {
+		files := code()
+		files["src/m.py"] = &fstest.MapFile{Data: []byte(text)}
+		if _, err := resolve(t, one(""), attached(), files); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

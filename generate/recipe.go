@@ -100,7 +100,12 @@ func (r *resolver) checkCode(at string, n *pipeline.Node, code *contents) bool {
 		return false
 	}
 	file := strings.ReplaceAll(n.Module, ".", "/")
-	if n.Module == "" || have(file+".py") || have(file+"/__init__.py") {
+	for _, f := range code {
+		if f.Path == file+".py" || f.Path == file+"/__init__.py" {
+			return r.checkClass(strings.TrimSuffix(at, "docker.source")+"node_type", n, f)
+		}
+	}
+	if n.Module == "" {
 		return true
 	}
 	if r.leftOut(where, n, code) {

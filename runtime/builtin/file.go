@@ -33,8 +33,12 @@ func (s source) open() (*os.File, int64, error) {
 	return f, info.Size(), plain(err)
 }
 
-// plain is an error of a root in the words of other file errors: not statat.
+// plain is an error of a root in the words of other file errors: not statat,
+// and not that a path escapes from a parent.
 func plain(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok && strings.HasSuffix(p.Error(), "path escapes from parent") { // os does not name it
+		return fmt.Errorf("%s leads out of the directory of the pipeline file", p.Path)
+	}
 	if p, ok := errors.AsType[*fs.PathError](err); ok && strings.HasSuffix(p.Op, "at") {
 		return &fs.PathError{Op: "open", Path: p.Path, Err: p.Err}
 	}

@@ -95,7 +95,7 @@ func TestFileSourceErrors(t *testing.T) {
 			t.Errorf("error %v, want %s", err, want)
 		}
 	}
-	for path, want := range map[string]string{"none": "open none: no such file", ".": "not a regular file", "link": "escapes"} {
+	for path, want := range map[string]string{"none": "open none: no such file", ".": "not a regular file", "link": "link leads out of the directory"} {
 		for _, nodeType := range []string{"FileSource", "VideoFileSource", "JSONLinesSource"} {
 			_, err := builtin.New(channel.Node{ID: "a", Type: nodeType}, map[string]any{"path": path}, dir, nil)
 			if err == nil || !strings.Contains(err.Error(), want) {

@@ -104,7 +104,7 @@ func TestSinkErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		"../a.txt": "escapes", "link/a.txt": "escapes", "file/a.txt": "file exists", ".": "not a regular file",
+		"../a.txt": "leads out of the directory", "link/a.txt": "leads out of the directory", "file/a.txt": "file exists", ".": "not a regular file",
 	} {
 		_, err := runSink(t, "TextFileSink", map[string]any{"path": path}, dir, nil, []taken{text("x")}, false)
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -54,7 +54,7 @@ func Convert(src []byte, builtins []string) ([]byte, []Change, error) {
 	if err := d.Decode(&doc); errors.Is(err, io.EOF) {
 		return nil, nil, errors.New("the file is empty")
 	} else if err != nil {
-		return nil, nil, err
+		return nil, nil, unreadable(err)
 	}
 	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, nil, errors.New("there is more than one document in the file")
@@ -66,6 +66,7 @@ func Convert(src []byte, builtins []string) ([]byte, []Change, error) {
 	if isJSON {
 		plainStyle(root)
 	}
+	sayNull(&doc)
 	c := &converter{builtins: builtins, ids: map[string]string{}, seen: map[*yaml.Node]bool{}, ports: map[string]*sides{}}
 	c.document(root)
 	slices.SortStableFunc(c.changes, func(a, b Change) int { return a.Line - b.Line })
@@ -77,6 +78,15 @@ func Convert(src []byte, builtins []string) ([]byte, []Change, error) {
 		return nil, nil, err
 	}
 	return out.Bytes(), c.changes, e.Close()
+}
+
+// unreadable is where the reader of YAML, and so of JSON, gave up.
+func unreadable(err error) error {
+	le, ok := errors.AsType[*yaml.LoadError](err)
+	if !ok || le.Mark.Line < 1 {
+		return err
+	}
+	return fmt.Errorf("line %d, column %d: neither YAML nor JSON: %s", le.Mark.Line, le.Mark.Column, le.Message)
 }
 
 type converter struct {
@@ -126,8 +136,8 @@ func (c *converter) document(root *yaml.Node) {
 			c.connection(deref(n), fmt.Sprintf("connections[%d]", i))
 		}
 	}
-	for _, n := range deref(get(root, "nodes")).Content {
-		c.declare(deref(n))
+	for i, n := range deref(get(root, "nodes")).Content {
+		c.declare(deref(n), fmt.Sprintf("nodes[%d]", i))
 	}
 	order := []string{"version", "metadata", "sessions", "nodes", "connections"}
 	for _, key := range keys(root) {

@@ -40,7 +40,8 @@ func (c *converter) docker(d *yaml.Node, path string) {
 	c.limits(d, path)
 	for _, key := range keys(d) {
 		if get(d, key.Value) == nil {
-			remove(d, key.Value) // null
+			c.note(key, path+"."+key.Value, "dropped: it was null")
+			remove(d, key.Value)
 		} else if why, ok := droppedDockerKeys()[key.Value]; ok {
 			c.note(key, path+"."+key.Value, "dropped: %s", why)
 			remove(d, key.Value)
@@ -52,9 +53,11 @@ func (c *converter) docker(d *yaml.Node, path string) {
 	c.python(d, path)
 	c.packages(d, path)
 	c.volumes(d, path)
+	c.env(d, path)
 	c.gpus(d, path)
 	for _, key := range keys(d) { // lists that say nothing
 		if v := deref(get(d, key.Value)); v.Kind != yaml.ScalarNode && len(v.Content) == 0 {
+			c.note(key, path+"."+key.Value, "dropped: it was empty")
 			remove(d, key.Value)
 		}
 	}
@@ -176,6 +179,7 @@ func (c *converter) volumes(d *yaml.Node, path string) {
 		}
 		for _, key := range keys(v) {
 			if !slices.Contains([]string{"host_path", "container_path", "read_only"}, key.Value) {
+				c.note(key, path+"."+key.Value, "dropped: a volume has host_path, container_path and read_only")
 				remove(v, key.Value)
 			}
 		}
@@ -189,6 +193,17 @@ func (c *converter) volumes(d *yaml.Node, path string) {
 		}
 		return false
 	})
+}
+
+// env holds texts: what has no value is an empty one.
+func (c *converter) env(d *yaml.Node, path string) {
+	env := deref(get(d, "env"))
+	for _, key := range keys(env) {
+		if get(env, key.Value) == nil {
+			c.note(key, path+".env."+key.Value, `null became ""`)
+			env.Content[place(env, key.Value)+1] = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.DoubleQuotedStyle, Line: key.Line}
+		}
+	}
 }
 
 func (c *converter) gpus(d *yaml.Node, path string) {

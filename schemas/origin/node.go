@@ -32,7 +32,8 @@ func (c *converter) node(n *yaml.Node, path string) {
 	c.dependencies(n, path)
 	for _, key := range keys(n) {
 		if get(n, key.Value) == nil {
-			remove(n, key.Value) // null
+			c.note(key, path+"."+key.Value, "dropped: it was null")
+			remove(n, key.Value)
 		} else if why, ok := droppedKeys()[key.Value]; ok {
 			c.note(key, path+"."+key.Value, "dropped: %s", why)
 			remove(n, key.Value)
@@ -116,11 +117,19 @@ func (c *converter) fromMetadata(n *yaml.Node, path string) {
 		return
 	}
 	used := get(meta, "use_docker")
-	if d := get(meta, "docker_config"); d != nil && get(n, "docker") == nil {
-		if used == nil || used.Value != "false" {
+	if d := get(meta, "docker_config"); d != nil {
+		switch {
+		case used != nil && used.Value == "false":
+			c.note(keyOf(meta, "docker_config"), path+".metadata.docker_config", "dropped: use_docker is false")
+		case get(n, "docker") != nil:
+			c.note(keyOf(meta, "docker_config"), path+".metadata.docker_config", "dropped: the node has docker too")
+		default:
 			c.note(keyOf(meta, "docker_config"), path+".metadata.docker_config", "became docker")
 			set(n, "docker", d)
 		}
+	}
+	if used != nil {
+		c.note(keyOf(meta, "use_docker"), path+".metadata.use_docker", "dropped: a node with docker: runs in a container")
 	}
 	c.comment(meta, path+".metadata", "description")
 	if meta.HeadComment != "" {
@@ -224,12 +233,16 @@ func pythonName(s string, dotted bool) string {
 }
 
 // declare writes the ports that connections name, where they are not the usual.
-func (c *converter) declare(n *yaml.Node) {
+func (c *converter) declare(n *yaml.Node, path string) {
 	id, t := get(n, "id"), get(n, "node_type")
 	if id == nil || t == nil || slices.Contains(c.builtins, t.Value) || c.ports[id.Value] == nil {
 		return
 	}
-	for key, names := range map[string][]string{"inputs": c.ports[id.Value].inputs, "outputs": c.ports[id.Value].outputs} {
+	for _, key := range []string{"inputs", "outputs"} {
+		names := c.ports[id.Value].inputs
+		if key == "outputs" {
+			names = c.ports[id.Value].outputs
+		}
 		usual := strings.TrimSuffix(key, "s")
 		if get(n, key) != nil || len(names) == 0 || slices.Equal(names, []string{usual}) {
 			continue
@@ -241,6 +254,7 @@ func (c *converter) declare(n *yaml.Node) {
 			empty.Style = yaml.FlowStyle
 			declared.Content = append(declared.Content, text(name), empty)
 		}
+		c.note(t, path+"."+key, "added: connections name %s", strings.Join(names, ", "))
 		set(n, key, declared)
 	}
 	sortPairs(n, nodeKeys())

@@ -113,6 +113,17 @@ func plainStyle(n *yaml.Node) {
 	}
 }
 
+// sayNull writes out what was left empty: the encoder would make empty texts of
+// it.
+func sayNull(n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" && n.Value == "" {
+		n.Value = "null"
+	}
+	for _, child := range n.Content {
+		sayNull(child)
+	}
+}
+
 // identifier makes a text an id: what cannot stand in one becomes "_".
 func identifier(s string) string {
 	id := strings.Map(func(r rune) rune {

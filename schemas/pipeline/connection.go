@@ -174,7 +174,7 @@ func (p *parser) sameKind(path string, c *Connection, out, in *Port) {
 	if a.V == b.V || a.V == KindAny || b.V == KindAny {
 		return
 	}
-	p.fail(c.Pos, path, "", "%s sends %s, but %s of %s takes %s",
+	p.fail(c.Pos, path, "put a node between the two that makes "+b.V+" of "+a.V, "%s sends %s, but %s of %s takes %s",
 		quote(c.From.V), a.V, quote(in.Name), quote(c.To.V), b.V)
 }
 

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +32,10 @@ func syntaxHint(message string, lines []string, at, opened Pos) string {
 		return `quote a value that holds ": ", or leave the space out`
 	case has("mapping values are not allowed"):
 		return `write key: value, with a colon and a space, also on the line above`
+	case has("expected ':'"):
+		return "write key: value, with a colon and a space"
+	case (has("expected ',' or '}'") || has("expected ',' or ']'")) && first == "\"":
+		return fmt.Sprintf("put a comma before this, or close what was opened at %d:%d", opened.Line, opened.Col)
 	case has("expected ',' or '}'"), has("expected ',' or ']'"):
 		return fmt.Sprintf("close what was opened at %d:%d, or quote a value before this that holds , { } [ ] or a quote", opened.Line, opened.Col)
 	case has("expected '-' indicator"), has("did not find expected key"):
@@ -55,6 +60,9 @@ func habits() []habit {
 		{"drop_newest", "drop_oldest", ": what waits longest goes first"}, {"wait", "block", ""},
 		{"busy", "spin", ""}, {"poll", "spin", ""}, {"sleep", "block", ""}, {"auto", "adaptive", ""},
 		{"string", "text", ""}, {"str", "text", ""}, {"image", "video", ""}, {"frame", "video", ""}, {"binary", "bytes", ""},
+		{"int16", "s16", ""}, {"pcm16", "s16", ""}, {"pcm_s16le", "s16", ""}, {"s16le", "s16", ""}, {"int24", "s24", ""}, {"int32", "s32", ""},
+		{"uint8", "u8", ""}, {"float32", "f32", ""}, {"float", "f32", ""}, {"float64", "f64", ""}, {"double", "f64", ""},
+		{"rgb", "rgb24", ""}, {"bgr", "bgr24", ""}, {"gray", "gray8", ""}, {"grey", "gray8", ""}, {"yuv420p", "i420", ""},
 		{"dict", "json", ""}, {"object", "json", ""}, {"array", "tensor", ""}, {"ndarray", "tensor", ""}, {"numpy", "tensor", ""},
 	}
 }
@@ -78,7 +86,8 @@ func wordHint(s string, allowed []string) string {
 	return slip(s, allowed)
 }
 
-// numberHint is for a value that is no number, or none without a fraction.
+// numberHint is for a value that is no number, or none without a fraction. What
+// it says to write is what was meant, or nothing: 16k is 16000, 2g is 2048 MiB.
 func numberHint(key string, n *node) string {
 	if n.kind != scalar || len(n.text) > shown || n.null() {
 		return ""
@@ -91,16 +100,48 @@ func numberHint(key string, n *node) string {
 	case number:
 		return strings.TrimSpace(strings.Replace(unquoted(n), " ", "write it ", 1))
 	}
-	for suffix, unit := range map[string]string{"_mb": "MiB", "_ms": "milliseconds", "_s": "seconds", "_cores": "cores"} {
+	plain := strings.NewReplacer("_", "", ",", "", "'", "").Replace(cut(n.text))
+	if fixed, ok := measured(key, plain); ok {
+		return "write " + fixed
+	}
+	for suffix, unit := range units() {
 		if strings.HasSuffix(key, suffix) {
 			return "a number of " + unit + ", without a unit"
 		}
 	}
-	plain := strings.NewReplacer("_", "", ",", "", "'", "").Replace(cut(n.text))
-	if digits := leadingDigits(plain); digits != "" && len(digits) < 10 {
-		return "write " + digits
-	}
 	return ""
+}
+
+func units() map[string]string {
+	return map[string]string{"_mb": "MiB", "_ms": "milliseconds", "_s": "seconds", "_cores": "cores"}
+}
+
+// measured reads a number with a unit behind it as the number that a key takes.
+func measured(key, s string) (string, bool) {
+	end := strings.LastIndexFunc(s, isDigit) + 1
+	x, err := strconv.ParseFloat(s[:end], 64)
+	unit := strings.ToLower(strings.TrimSpace(s[end:]))
+	if err != nil || math.Abs(x) >= 1e9 || strings.ContainsAny(s[:end], "xXpPnNiI") {
+		return "", false
+	}
+	scale, ok := 1.0, strings.IndexFunc(unit, func(r rune) bool { return !isAlpha(r) }) < 0
+	switch suffix := key[strings.LastIndex(key, "_")+1:]; suffix {
+	case "mb":
+		scale, ok = map[string]float64{"": 1, "m": 1, "mb": 1, "mib": 1, "g": 1024, "gb": 1024, "gib": 1024}[unit], true
+	case "ms":
+		scale, ok = map[string]float64{"": 1, "ms": 1, "s": 1000, "sec": 1000, "m": 60_000, "min": 60_000}[unit], true
+	case "s":
+		scale, ok = map[string]float64{"": 1, "ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}[unit], true
+	case "cores":
+		scale, ok = map[string]float64{"": 1, "m": 0.001, "c": 1, "cpu": 1, "cpus": 1, "core": 1, "cores": 1}[unit], true
+	default:
+		if unit == "k" || unit == "khz" {
+			scale = 1000
+		} else if unit == "m" || unit == "mhz" {
+			scale = 1e6
+		}
+	}
+	return strconv.FormatFloat(x*scale, 'f', -1, 64), ok && scale > 0
 }
 
 func unquoted(n *node) string {
@@ -191,6 +232,9 @@ func classLike(s string) string {
 	if module, class, ok := cutLast(s, "."); ok && classPattern().MatchString(module+":"+class) && class != "py" {
 		return module + ":" + class
 	}
+	if file, ok := strings.CutSuffix(s, ".py"); ok { // a file, as one starts it by hand
+		s = file[strings.LastIndex(file, "/")+1:]
+	}
 	if !classPattern().MatchString(s+":"+s) || strings.Contains(s, ".") {
 		return "asr:Recognizer"
 	}
@@ -247,6 +291,9 @@ func mountHint(s string) string {
 	s = cut(s)
 	host, rest, ok := strings.Cut(s, ":")
 	container, mode, _ := strings.Cut(rest, ":")
+	if bad, _ := checkMountPath(host); ok && strings.Contains(bad, "socket") {
+		return "remove it: no node may have the engine's socket"
+	}
 	if !ok || !isLine(s) || strings.Contains(s, "…") || !strings.HasPrefix(container, "/") || strings.ContainsAny(s, "{},[]\"'# ") {
 		return "write {host_path: ./data, container_path: /data}"
 	}
@@ -315,6 +362,8 @@ func mappingHint(path string) string {
 	switch {
 	case path == "":
 		return "a pipeline begins with version: v1"
+	case path == "metadata":
+		return "write metadata: {name: NAME}"
 	case strings.HasPrefix(path, "nodes[") && strings.HasSuffix(path, "]"):
 		return "write {id: NAME, node_type: TYPE}, or a key and its value on each line"
 	}

@@ -153,8 +153,10 @@ func (s *source) syntax(err error) {
 		return
 	}
 	at := Pos{le.Mark.Line, le.Mark.Column}
-	// An open quote is found at the end of the file; the mistake is where it began.
-	if end := strings.Contains(le.Message, "end of stream"); at.Line < 1 || end && le.ContextMark.Line > 0 {
+	// An open quote is found at the end of the file, and a colon missed on the line
+	// below; the mistake is where what was read began.
+	late := strings.Contains(le.Message, "end of stream") || strings.Contains(le.Message, "expected ':'")
+	if at.Line < 1 || late && le.ContextMark.Line > 0 {
 		at = Pos{le.ContextMark.Line, le.ContextMark.Column}
 	}
 	at, opened := inside(s.lines, at), inside(s.lines, Pos{le.ContextMark.Line, le.ContextMark.Column})

@@ -37,6 +37,7 @@ func Parse(file string, src []byte, known []Builtin) (*Spec, error) {
 		p.document(root)
 	}
 	if len(p.diags) == 0 {
+		p.oneWriter()
 		p.unheard()
 		p.warn()
 	}

@@ -21,7 +21,7 @@ func builtins() []pipeline.Builtin {
 		return []pipeline.BuiltinPort{{Name: name, Kind: kind}}
 	}
 	one := 1.0
-	path := pipeline.ParamSpec{Name: "path", Type: str, Required: true}
+	path := pipeline.ParamSpec{Name: "path", Type: pipeline.ParamPath, Required: true}
 	return []pipeline.Builtin{
 		{Name: "AudioFileSource", Outputs: port("output", "audio"), Params: []pipeline.ParamSpec{
 			path, {Name: "frame_ms", Type: num, Default: 20.0, Min: &one}, {Name: "paced", Type: pipeline.ParamBool, Default: false},

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -30,20 +31,21 @@ func checkRequirement(s string) (string, string) {
 		return bad, hint
 	}
 	spec, marker, marked := strings.Cut(s, ";")
+	const elsewhere = "name a package of the index, or list a wheel file of the project in wheels"
 	const hint = "such as numpy, numpy==2.1.0 or httpx[http2]>=0.27,<1"
 	switch {
 	case len(s) > maxMatch:
 		return "is too long", ""
-	case strings.HasPrefix(strings.TrimSpace(s), "-"):
+	case strings.HasPrefix(strings.TrimSpace(s), "-") || strings.Contains(s, " --"):
 		return "is an option of pip, which is not allowed here", "list the packages themselves, " + hint
 	case strings.HasSuffix(spec, ".txt"):
 		return "is a file", "list the packages themselves, " + hint
 	case requirementPattern().MatchString(strings.Replace(spec, "@", "==", 1)) && strings.Contains(spec, "@"):
 		return "is not a package", "write " + strings.Replace(spec, "@", "==", 1)
 	case strings.Contains(s, "://") || strings.Contains(spec, "@"):
-		return "is a URL, which is not allowed here", "name a package of the index"
+		return "is a URL, which is not allowed here", elsewhere
 	case strings.ContainsAny(spec, `/\`) || strings.HasSuffix(spec, ".whl"):
-		return "is a path, which is not allowed here", "name a package of the index"
+		return "is a path, which is not allowed here", elsewhere
 	case requirementPattern().MatchString(spec):
 	default:
 		return "is not a package", requirementHint(spec, hint)
@@ -62,6 +64,8 @@ func requirementHint(spec, hint string) string {
 	}
 	if parts := strings.Fields(spec); len(parts) == 2 && requirementPattern().MatchString(parts[0]+"=="+parts[1]) && isDigit(rune(parts[1][0])) {
 		return "write " + parts[0] + "==" + parts[1]
+	} else if len(parts) > 1 && !slices.ContainsFunc(parts, func(p string) bool { return !requirementPattern().MatchString(p) }) {
+		return "write each package as an item of its own"
 	}
 	return hint
 }

@@ -112,6 +112,7 @@ var blind = map[string]string{
 	`^the id .* is already at `:                              "looks at the other nodes",
 	`^"[A-Za-z0-9_-]+" has no (input|output)s?($| called )`:  "looks at the node of a connection",
 	` sends .*, but .* takes `:                               "looks at both ends of a connection",
+	`^".*" is (already written by|what .* reads at) `:        "looks at the other nodes",
 	`^the same connection is already at `:                    "looks at the other connections; a port left out is the default one",
 	`^closes a cycle: `:                                      "looks at all connections",
 	`^more mistakes follow$`:                                 "is about the list of mistakes",

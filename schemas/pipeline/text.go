@@ -96,6 +96,10 @@ func nearest(s string, known []string) string {
 		if i := slices.IndexFunc(known, begins); i >= 0 {
 			return known[i]
 		}
+		// sample_rate for rate: the last word, where no other key begins or ends so.
+		if i := slices.IndexFunc(known, func(k string) bool { return len(k) > 2 && strings.HasSuffix(low, "_"+k) }); i >= 0 {
+			return known[i]
+		}
 	}
 	return found
 }

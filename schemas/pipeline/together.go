@@ -1,6 +1,9 @@
 package pipeline
 
-import "strings"
+import (
+	"path"
+	"strings"
+)
 
 // Keys that are each right and say nothing together: whoever wrote both expects
 // something that will not happen.
@@ -95,6 +98,45 @@ func (p *parser) sideContainer(n *Node, path string) {
 		}
 		p.fail(said[key], at, "connect the node, or remove the key; env and command reach any image",
 			"has no effect: no connection touches this node, so its image runs as it is")
+	}
+}
+
+// oneWriter holds the files of built-in nodes against each other: a file that
+// two write has one of the two in the end, and one that a node reads is gone
+// once another has written it.
+func (p *parser) oneWriter() {
+	type use struct {
+		node   *Node
+		path   string
+		at     Pos
+		writes bool
+	}
+	files := map[string]use{}
+	for i, n := range p.spec.Nodes {
+		b := p.builtins[n.Type.V]
+		if b == nil || n.Module != "" {
+			continue
+		}
+		for _, spec := range b.Params {
+			name, _ := n.Params.Values[spec.Name].(string)
+			if spec.Type != ParamPath || name == "" {
+				continue
+			}
+			now := use{n, joinPath(joinIndex("nodes", i)+".params", spec.Name), n.Params.At[spec.Name], len(b.Outputs) == 0}
+			before, used := files[path.Clean(name)]
+			switch {
+			case used && before.writes && now.writes:
+				p.fail(now.at, now.path, "write to another file", "%s is already written by %s at %d:%d", quote(name), quote(before.node.ID.V), before.at.Line, before.at.Col)
+			case used && before.writes != now.writes:
+				if before.writes {
+					before, now = now, before
+				}
+				p.fail(now.at, now.path, "write to another file", "%s is what %s reads at %d:%d, which this would replace", quote(name), quote(before.node.ID.V), before.at.Line, before.at.Col)
+			}
+			if !used || now.writes {
+				files[path.Clean(name)] = now
+			}
+		}
 	}
 }
 

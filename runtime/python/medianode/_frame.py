@@ -43,7 +43,8 @@ class Frame:
     things more: ``port``, the output port (default ``output``), and ``pts_ns``,
     the presentation time in nanoseconds (default: that of the frame in process,
     else 0). Bytes and arrays are not copied by them but read when the frame is
-    sent, that is, when ``process`` gives it away.
+    sent, that is, when ``process`` gives it away. All raise ValueError for a time
+    beyond 64 bits; those of arrays need numpy, and are an ImportError without.
     """
 
     __slots__ = (
@@ -71,7 +72,11 @@ class Frame:
 
     @classmethod
     def from_bytes(cls, data: Any, *, port: str = DEFAULT_OUTPUT, pts_ns: Optional[int] = None) -> Frame:
-        """Make a frame of any bytes: bytes, bytearray, memoryview, or an array as it lies in memory."""
+        """Make a frame of any bytes: bytes, bytearray, memoryview, or an array as it lies in memory.
+
+        ``numpy`` of it is uint8 of shape (length,), whatever the array's was. Raises
+        TypeError for what has no bytes, such as a str.
+        """
         raw = memoryview(data)
         if raw.nbytes == 0:
             raw = EMPTY
@@ -85,14 +90,22 @@ class Frame:
 
     @classmethod
     def from_text(cls, text: str, *, port: str = DEFAULT_OUTPUT, pts_ns: Optional[int] = None) -> Frame:
-        """Make a frame of text; travels as UTF-8."""
+        """Make a frame of text; travels as UTF-8.
+
+        Raises TypeError for what is no str, UnicodeEncodeError (a ValueError) for
+        half of a surrogate pair.
+        """
         if not isinstance(text, str):
             raise TypeError(f"from_text takes a str, got {type(text).__name__}")
         return cls._new(new_header(TEXT), memoryview(text.encode("utf-8")), port, pts_ns)
 
     @classmethod
     def from_json(cls, value: Any, *, port: str = DEFAULT_OUTPUT, pts_ns: Optional[int] = None) -> Frame:
-        """Make a frame of one JSON value; ValueError for NaN and infinity, which JSON has not."""
+        """Make a frame of one JSON value: dict, list, str, int, float, bool or None.
+
+        Raises ValueError for NaN and infinity, which JSON has not, and TypeError for
+        what it cannot hold, such as a set or an array.
+        """
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return cls._new(new_header(JSON), memoryview(text.encode("utf-8")), port, pts_ns)
 
@@ -112,6 +125,9 @@ class Frame:
         sample_rate: Hz.
         format: u8 (uint8), s16 (int16), s24 (int32), s32 (int32), f32 (float32)
         or f64 (float64); default: by the dtype, where int32 is s32.
+
+        Raises ValueError for another shape or dtype, a format that is not that of
+        the dtype, and a rate below 1 Hz.
         """
         a = _arrays.native(array)
         header = new_header(AUDIO)
@@ -132,6 +148,8 @@ class Frame:
         array: uint8, shape (height, width, 3) for rgb24 and bgr24, (height,
         width, 4) for rgba, (height, width) for gray8, (height * 3 // 2, width)
         for the planar i420 and nv12, whose height and width must be even.
+
+        Raises ValueError for another shape or dtype, and for an unknown format.
         """
         a = _arrays.native(array)
         header = new_header(VIDEO)
@@ -140,7 +158,11 @@ class Frame:
 
     @classmethod
     def from_tensor(cls, array: ArrayLike, *, port: str = DEFAULT_OUTPUT, pts_ns: Optional[int] = None) -> Frame:
-        """Make a frame of an array: rank 0 to 8, of integers, floats, complex numbers or bool."""
+        """Make a frame of an array: rank 0 to 8, of integers, floats, complex numbers or bool.
+
+        Shape and dtype arrive as they are. Raises ValueError for a higher rank and
+        other dtypes (text, objects, times).
+        """
         a = _arrays.native(array)
         header = new_header(TENSOR)
         _arrays.describe_tensor(header, a)
@@ -218,7 +240,7 @@ class Frame:
 
     @property
     def data(self) -> memoryview:
-        """The payload, read-only; keeps the frame's memory as long as it lives."""
+        """The payload, as read-only bytes of shape (length,); keeps the frame's memory as long as it lives."""
         if self._data is None:
             assert self._lease is not None
             self._data = view(self._block, self._lease, self._address, self._length)
@@ -230,8 +252,8 @@ class Frame:
         bytes: uint8, shape (length,). audio: dtype of the format, shape (frames,
         channels). video: uint8, (height, width, channels) or (height, width);
         planar formats (height * 3 // 2, width). tensor: as it was sent. Text and
-        JSON are no arrays: ValueError. Before an array goes to a library that
-        writes in place, copy it.
+        JSON are no arrays: ValueError. Without numpy: ImportError. Before an array
+        goes to a library that writes in place, copy it.
         """
         layout = _arrays.layout(self._header, self._length)
         if self._lease is None or self._length == 0:
@@ -242,13 +264,13 @@ class Frame:
 
     @property
     def text(self) -> str:
-        """The text of a text frame, or of a JSON frame as it was sent."""
+        """The text of a text frame, or of a JSON frame as it was sent; ValueError for other kinds."""
         self._want(TEXT, JSON)
         return str(self.data, "utf-8")
 
     @property
     def json(self) -> Any:
-        """The value of a JSON frame, read anew each time."""
+        """The value of a JSON frame, read anew each time; ValueError for other kinds."""
         self._want(JSON)
         return json.loads(str(self.data, "utf-8"), parse_constant=_refuse)
 

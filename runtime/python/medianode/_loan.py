@@ -73,13 +73,16 @@ class LoanedFrame:
 
     @property
     def data(self) -> memoryview:
-        """The payload, writable."""
+        """The payload, as writable bytes of shape (size,); ReleasedError after the block."""
         if self._view is None:
             self._view = self._open().payload[:]
         return self._view
 
     def numpy(self) -> Array:
-        """Return the payload as a writable array; shape and dtype as of ``Frame.numpy``."""
+        """Return the payload as a writable array; shape and dtype as of ``Frame.numpy``.
+
+        Raises ReleasedError after the block, ImportError without numpy.
+        """
         loan = self._open()
         array = _arrays.from_data(loan.payload, _arrays.layout(loan.header, self._size), writable=True)
         self._arrays.append(array)

@@ -126,7 +126,9 @@ class Node:
     def would_block(self, port: str = DEFAULT_OUTPUT) -> bool:
         """Say whether a frame on the output port would have to wait for a reader now.
 
-        False for a port that nothing reads or whose readers all drop the oldest.
+        False for a port that nothing reads or whose readers all drop the oldest,
+        and after the end of the session. Raises ClosedError before there is one,
+        so in ``load``.
         """
         return self._hosted("would_block").would_block(port)
 
@@ -161,8 +163,8 @@ class Node:
     ) -> LoanedFrame:  # fmt: skip
         """Lend memory for audio; ``f.numpy()`` has shape (frames, channels) and the dtype of the format.
 
-        sample_rate: Hz. format: as of :meth:`Frame.from_audio`. Otherwise as
-        :meth:`loan_video`.
+        frames: samples of each channel, 0 or more. sample_rate: Hz. format: as of
+        :meth:`Frame.from_audio`. Raises as :meth:`loan_video` does.
         """
         header, size = audio_header(frames, channels, sample_rate, format)
         return self._loan(header, size, port, pts_ns)
@@ -170,12 +172,19 @@ class Node:
     def loan_tensor(
         self, shape: Sequence[int], dtype: DTypeLike, *, port: str = DEFAULT_OUTPUT, pts_ns: Optional[int] = None
     ) -> LoanedFrame:
-        """Lend memory for an array of a shape (rank 0 to 8) and dtype (as of :meth:`Frame.from_tensor`)."""
+        """Lend memory for an array of a shape (rank 0 to 8) and dtype (as of :meth:`Frame.from_tensor`).
+
+        ``f.numpy()`` has both. Raises as :meth:`loan_video` does.
+        """
         header, size = tensor_header(shape, dtype)
         return self._loan(header, size, port, pts_ns)
 
     def loan_bytes(self, size: int, *, port: str = DEFAULT_OUTPUT, pts_ns: Optional[int] = None) -> LoanedFrame:
-        """Lend memory for size bytes: ``f.data`` is a writable memoryview, ``f.numpy()`` uint8 (size,)."""
+        """Lend memory for size bytes: ``f.data`` is a writable memoryview, ``f.numpy()`` uint8 (size,).
+
+        Works without numpy as long as ``f.numpy()`` is not called. Raises as
+        :meth:`loan_video` does.
+        """
         header, size = bytes_header(size)
         return self._loan(header, size, port, pts_ns)
 
