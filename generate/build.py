@@ -1,7 +1,10 @@
 """One step of an image build. The Dockerfile binds this file into the step that
 runs it; no image holds it. Arguments are lists from end to end, no shell."""
 
+import hashlib
+import json
 import os
+import subprocess
 import sys
 
 CA = "/run/secrets/ca"  # certificates for the build alone; the builder need not have any
@@ -45,5 +48,78 @@ def python(version):
         sys.exit(f"base_image has Python {have}, but docker.python_version is {version[0]}")
 
 
+# The environment of a base image.
+
+
+def venv(arguments):
+    """The environment that the base has, if it can be gone on with, or a new one.
+    What it was like is written down for delta."""
+    directory, memory = arguments
+    os.makedirs(memory)
+    with open(memory + "/had", "w", encoding="utf-8") as file:
+        json.dump({path: identity(path) for path in paths(directory)}, file)
+    if goes_on(directory):
+        print(f"goes on with {directory} of the base image", flush=True)
+    else:
+        run([sys.executable, "-m", "venv", "--clear", directory])
+
+
+def goes_on(directory):
+    """Whether there is an environment of this very Python, with pip."""
+    program = directory + "/bin/python"
+    test = "import sys; sys.exit(sys.prefix == sys.base_prefix or sys.version_info[:2] != (%d, %d))" % sys.version_info[:2]
+    try:
+        if subprocess.call([program, "-I", "-c", test]) != 0:
+            return False
+        if subprocess.call([program, "-I", "-c", "import pip"], stderr=subprocess.DEVNULL) != 0:
+            run([program, "-I", "-m", "ensurepip"])
+    except OSError:
+        return False
+    return True
+
+
+def delta(arguments):
+    """Leaves of an environment what the base does not have, and lists what only the base has."""
+    directory, memory = arguments
+    with open(memory + "/had", encoding="utf-8") as file:
+        had = json.load(file)
+    have = list(paths(directory))
+    for path in have:
+        if had.get(path) == identity(path):
+            os.remove(path)
+    with open(memory + "/gone", "w", encoding="utf-8") as file:
+        json.dump(sorted(set(had) - set(have)), file)
+
+
+def remove(arguments):
+    """Removes what delta has listed, and the directories that it leaves empty."""
+    with open(arguments[0] + "/gone", encoding="utf-8") as file:
+        gone = json.load(file)
+    for path in gone:
+        os.remove(path)
+    for directory in sorted({os.path.dirname(path) for path in gone}, reverse=True):
+        while not os.listdir(directory):
+            os.rmdir(directory)
+            directory = os.path.dirname(directory)
+
+
+def paths(top):
+    """Everything below top that is no directory."""
+    for directory, children, files in os.walk(top):
+        for name in files + [c for c in children if os.path.islink(os.path.join(directory, c))]:
+            yield os.path.join(directory, name)
+
+
+def identity(path):
+    """What makes a file this one: a compilation that gives the same bytes changes nothing."""
+    mode = os.lstat(path).st_mode
+    if os.path.islink(path):
+        return [mode, os.readlink(path)]
+    with open(path, "rb") as file:
+        return [mode, hashlib.sha256(file.read()).hexdigest()]
+
+
+VERBS = {"run": run, "apt": apt, "compile": compile_all, "python": python, "venv": venv, "delta": delta, "remove": remove}
+
 if __name__ == "__main__":
-    {"run": run, "apt": apt, "compile": compile_all, "python": python}[sys.argv[1]](sys.argv[2:])
+    VERBS[sys.argv[1]](sys.argv[2:])

@@ -62,7 +62,7 @@ func Command(cli command.Cli, version string) *cobra.Command {
 	addGroup(root, "Life Cycle Commands:",
 		e.allowMount(upCommand(e)), downCommand(e), psCommand(e), logsCommand(e))
 	addGroup(root, "Tools:",
-		nodesCommand(e), schemaCommand(e), sdkCommand(e), convertCommand(e), doctorCommand(e), versionCommand(e))
+		baseCommand(e), nodesCommand(e), schemaCommand(e), sdkCommand(e), convertCommand(e), doctorCommand(e), versionCommand(e))
 	return root
 }
 

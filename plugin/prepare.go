@@ -160,6 +160,9 @@ func (e *env) build(ctx context.Context, p *prepared, mode string) error {
 	if len(p.plan.Images) == 0 {
 		return nil
 	}
+	if err := e.checkBases(ctx, p); err != nil {
+		return err
+	}
 	progress, err := image.NewProgress(e.terminal(), mode)
 	if err != nil {
 		return err

@@ -67,6 +67,9 @@ type Python struct {
 	Hides          []string `json:"hides,omitempty"`    // files that would hide the SDK
 }
 
+// Minor is 3.11 of 3.11.7, as docker.python_version has it.
+func (p *Python) Minor() string { return minor(p.Version) }
+
 // Need is what a node asks of its base.
 type Need struct {
 	Python   string   // 3.12
@@ -78,7 +81,7 @@ type Need struct {
 
 // Finding is one thing that is wrong with a base, or that one should know.
 type Finding struct {
-	Severity pipeline.Severity `json:"-"`
-	Message  string            `json:"message"` // follows the name of the image
-	Hint     string            `json:"hint,omitempty"`
+	Severity pipeline.Severity
+	Message  string // follows the name of the image
+	Hint     string // what to write or do instead; may be empty
 }

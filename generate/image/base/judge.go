@@ -40,6 +40,14 @@ func Judge(f Facts, n Need) []Finding {
 	return j.found
 }
 
+// Fits says whether nodes can be built on the base: no finding is an error.
+func Fits(found []Finding) bool {
+	return !slices.ContainsFunc(found, func(f Finding) bool { return f.Severity == pipeline.Error })
+}
+
+// Line is one line of a text that came out of an image, for a terminal.
+func Line(text string) string { return short(text, maxLine) }
+
 type judge struct{ found []Finding }
 
 func (j *judge) fail(hint, format string, args ...any) {
@@ -129,7 +137,7 @@ func (j *judge) noPython(f Facts, n Need) {
 
 func (j *judge) python(f Facts, n Need) {
 	p := f.Python
-	if have := minor(p.Version); have != n.Python {
+	if have := p.Minor(); have != n.Python {
 		j.fail(fmt.Sprintf("write python_version: %q, or base on an image with Python %s", have, n.Python),
 			"has Python %s (%s), but docker.python_version is %s", p.Version, p.Path, n.Python)
 	}
@@ -157,8 +165,8 @@ func (j *judge) python(f Facts, n Need) {
 	if len(p.Hides) > 0 {
 		j.fail("remove it from the image, or rename it", "has %s, which hides the SDK", strings.Join(p.Hides, " and "))
 	}
-	if p.Venv != "" && minor(p.Venv) != minor(p.Version) {
-		j.warn("", "has a virtual environment of Python %s at %s: builds replace it by one of Python %s", p.Venv, venvPath, minor(p.Version))
+	if p.Venv != "" && minor(p.Venv) != p.Minor() {
+		j.warn("", "has a virtual environment of Python %s at %s: builds replace it by one of Python %s", p.Venv, venvPath, p.Minor())
 	}
 }
 
