@@ -63,14 +63,13 @@ func newVenv(d *pipeline.Docker) dockerfile.Run {
 	return script("venv", venv, remembered)
 }
 
-// compiled ends the environment: of one that was in the base, only what is new
-// or different goes on into the image.
+// compiled ends the environment with the bytecode that it lacks: of one that was
+// in the base, only what is new or different goes on into the image.
 func compiled(d *pipeline.Docker, site string) []dockerfile.Instruction {
-	steps := []dockerfile.Instruction{script("compile", site)}
-	if d.BaseImage.V != "" {
-		steps = append(steps, script("delta", venv, remembered))
+	if d.BaseImage.V == "" {
+		return []dockerfile.Instruction{script("compile", site)}
 	}
-	return steps
+	return []dockerfile.Instruction{script("delta", venv, remembered)}
 }
 
 // dropped removes from the base's own environment what the node's does not have:
@@ -79,7 +78,7 @@ func dropped(d *pipeline.Docker) []dockerfile.Instruction {
 	if d.BaseImage.V == "" {
 		return nil
 	}
-	run := script("remove", rememberedHere)
+	run := script("remove", venv, rememberedHere)
 	run.Mounts = append(run.Mounts, dockerfile.Mount{Type: "bind", From: stageBuilder, Source: remembered, Target: rememberedHere})
 	return []dockerfile.Instruction{run}
 }

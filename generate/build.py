@@ -1,11 +1,15 @@
 """One step of an image build. The Dockerfile binds this file into the step that
 runs it; no image holds it. Arguments are lists from end to end, no shell."""
 
+import sys
+
+sys.dont_write_bytecode = True  # that of the standard library would go into the image
+
 import hashlib
+import importlib.util
 import json
 import os
 import subprocess
-import sys
 
 CA = "/run/secrets/ca"  # certificates for the build alone; the builder need not have any
 
@@ -32,14 +36,21 @@ def apt(packages):
     run(["apt-get", *options, "install", "--yes", "--no-install-recommends", "--", *packages])
 
 
-def compile_all(directories):
+class Compiled:
+    """Tells the files that have bytecode, in the way in which compileall is told what to leave out."""
+
+    def search(self, name):
+        return os.path.exists(importlib.util.cache_from_source(name))
+
+
+def compile_all(directories, leave_out=None):
     import compileall
     import py_compile
 
     # Files that do not compile are none of our business: packages ship templates.
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     for directory in directories:
-        compileall.compile_dir(directory, quiet=2, workers=0, invalidation_mode=mode)
+        compileall.compile_dir(directory, quiet=2, rx=leave_out, workers=0, invalidation_mode=mode)
 
 
 def python(version):
@@ -81,24 +92,34 @@ def goes_on(directory):
 def delta(arguments):
     """Leaves of an environment what the base does not have, and lists what only the base has."""
     directory, memory = arguments
+    compile_all([directory + "/lib"], Compiled())
     with open(memory + "/had", encoding="utf-8") as file:
         had = json.load(file)
     have = list(paths(directory))
+    emptied = set()
     for path in have:
         if had.get(path) == identity(path):
             os.remove(path)
+            emptied.add(os.path.dirname(path))
+    prune(emptied, directory)
     with open(memory + "/gone", "w", encoding="utf-8") as file:
         json.dump(sorted(set(had) - set(have)), file)
 
 
 def remove(arguments):
-    """Removes what delta has listed, and the directories that it leaves empty."""
-    with open(arguments[0] + "/gone", encoding="utf-8") as file:
+    """Removes what delta has listed."""
+    directory, memory = arguments
+    with open(memory + "/gone", encoding="utf-8") as file:
         gone = json.load(file)
     for path in gone:
         os.remove(path)
-    for directory in sorted({os.path.dirname(path) for path in gone}, reverse=True):
-        while not os.listdir(directory):
+    prune({os.path.dirname(path) for path in gone}, directory)
+
+
+def prune(directories, top):
+    """Removes directories that are empty now, and those that this leaves empty."""
+    for directory in directories:
+        while directory != top and os.path.isdir(directory) and not os.listdir(directory):
             os.rmdir(directory)
             directory = os.path.dirname(directory)
 

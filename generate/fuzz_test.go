@@ -216,9 +216,10 @@ func meant(d *pipeline.Docker) []string {
 	if len(install) > 1 {
 		out = append(out, pip(install...))
 	}
-	out = append(out, step("compile", site))
 	if own {
 		out = append(out, step("delta", "/opt/venv", "/opt/medianode-base"))
+	} else {
+		out = append(out, step("compile", site))
 	}
 	out = append(append(out, "FROM "+base+" AS sdk "), root...)
 	out = append(out, fmt.Sprintf(`COPY  ["sdk/"] %s/ `, site), step("compile", site+"/medianode"))
@@ -227,7 +228,7 @@ func meant(d *pipeline.Docker) []string {
 		out = append(out, step(append([]string{"apt"}, trimmed(d.SystemDependencies)...)...))
 	}
 	if own {
-		out = append(out, step("remove", "/run/medianode-base"))
+		out = append(out, step("remove", "/opt/venv", "/run/medianode-base"))
 	}
 	return append(out, `RUN ["install" "-d" "-o" "1000" "-g" "1000" "/tmp/iceoryx2"]`,
 		`COPY builder ["/opt/venv"] /opt/venv `, fmt.Sprintf("COPY sdk [%q] %s/medianode ", site+"/medianode", site),

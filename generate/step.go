@@ -30,7 +30,7 @@ func StepTitle(step string) string {
 	case "venv":
 		return place + "virtual environment"
 	case "delta":
-		return place + "leave out what the base has"
+		return place + "compile Python files, leave out what the base has"
 	case "remove":
 		return place + "remove what packages of the base left"
 	case "python":
