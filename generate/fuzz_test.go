@@ -197,7 +197,11 @@ func meant(d *pipeline.Docker) []string {
 	if d.BaseImage.V != "" {
 		out = append(out, step("python", d.PythonVersion.V))
 	}
-	out = append(out, `RUN ["python3" "-m" "venv" "/opt/venv"]`, pip("iceoryx2==0.10.0"))
+	newVenv, own := `RUN ["python3" "-m" "venv" "/opt/venv"]`, d.BaseImage.V != ""
+	if own {
+		newVenv = step("venv", "/opt/venv", "/opt/medianode-base")
+	}
+	out = append(out, newVenv, pip("iceoryx2==0.10.0"))
 	if len(d.BuildDependencies) > 0 {
 		out = append(out, step(append([]string{"apt"}, trimmed(d.BuildDependencies)...)...))
 	}
@@ -212,12 +216,19 @@ func meant(d *pipeline.Docker) []string {
 	if len(install) > 1 {
 		out = append(out, pip(install...))
 	}
-	out = append(out, step("compile", site))
+	if own {
+		out = append(out, step("delta", "/opt/venv", "/opt/medianode-base"))
+	} else {
+		out = append(out, step("compile", site))
+	}
 	out = append(append(out, "FROM "+base+" AS sdk "), root...)
 	out = append(out, fmt.Sprintf(`COPY  ["sdk/"] %s/ `, site), step("compile", site+"/medianode"))
 	out = append(append(out, "FROM "+base+" AS runtime "), root...)
 	if len(d.SystemDependencies) > 0 {
 		out = append(out, step(append([]string{"apt"}, trimmed(d.SystemDependencies)...)...))
+	}
+	if own {
+		out = append(out, step("remove", "/opt/venv", "/run/medianode-base"))
 	}
 	return append(out, `RUN ["install" "-d" "-o" "1000" "-g" "1000" "/tmp/iceoryx2"]`,
 		`COPY builder ["/opt/venv"] /opt/venv `, fmt.Sprintf("COPY sdk [%q] %s/medianode ", site+"/medianode", site),

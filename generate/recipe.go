@@ -55,22 +55,7 @@ func (r *resolver) image(at string, n *pipeline.Node) (Image, bool) {
 		r.fail(mistake{pos: n.Pos, path: at}, "the Python SDK is missing from this build of medianode")
 		return Image{}, false
 	}
-	img := Image{Node: n.ID.V, Base: baseImage(d), Recipe: recipeOf(d), Context: []File{{scriptFile, 0o644, buildScript}}}
-	switch r.host.Arch {
-	case "":
-	case "x86_64":
-		img.Platform = "linux/amd64"
-	case "aarch64":
-		img.Platform = "linux/arm64"
-	default:
-		img.Platform = "linux/" + r.host.Arch
-	}
-	if len(d.SystemDependencies)+len(d.BuildDependencies) > 0 {
-		img.Context = append(img.Context, File{aptConfFile, 0o644, []byte(aptConf)})
-	}
-	if len(d.PythonPackages) > 0 {
-		img.Context = append(img.Context, File{requirements, 0o644, requirementsText(d.PythonPackages)})
-	}
+	img := Image{Node: n.ID.V, Base: baseImage(d), Recipe: recipeOf(d), Platform: platform(r.host.Arch), Context: supplies(d)}
 	img.Context = append(append(img.Context, wheels...), r.sdk...)
 	for _, f := range code.files {
 		img.Context = append(img.Context, File{"app/" + f.Path, f.Mode, f.Data})
@@ -88,6 +73,31 @@ func (r *resolver) image(at string, n *pipeline.Node) (Image, bool) {
 	return img, ok
 }
 
+// platform is an engine's architecture as BuildKit names it; empty: its own.
+func platform(arch string) string {
+	switch arch {
+	case "":
+		return ""
+	case "x86_64":
+		arch = "amd64"
+	case "aarch64":
+		arch = "arm64"
+	}
+	return "linux/" + arch
+}
+
+// supplies are the files of a context that are ours, the SDK apart.
+func supplies(d *pipeline.Docker) []File {
+	files := []File{{scriptFile, 0o644, buildScript}}
+	if len(d.SystemDependencies)+len(d.BuildDependencies) > 0 {
+		files = append(files, File{aptConfFile, 0o644, []byte(aptConf)})
+	}
+	if len(d.PythonPackages) > 0 {
+		files = append(files, File{requirements, 0o644, requirementsText(d.PythonPackages)})
+	}
+	return files
+}
+
 // checkCode looks for the node's module, and for what would hide the SDK.
 func (r *resolver) checkCode(at string, n *pipeline.Node, code *contents) bool {
 	have := func(name string) bool {
@@ -100,7 +110,7 @@ func (r *resolver) checkCode(at string, n *pipeline.Node, code *contents) bool {
 		return false
 	}
 	file := strings.ReplaceAll(n.Module, ".", "/")
-	for _, f := range code {
+	for _, f := range code.files {
 		if f.Path == file+".py" || f.Path == file+"/__init__.py" {
 			return r.checkClass(strings.TrimSuffix(at, "docker.source")+"node_type", n, f)
 		}
@@ -197,12 +207,12 @@ func builder(d *pipeline.Docker, site string) []dockerfile.Instruction {
 		steps = append(steps, script("python", d.PythonVersion.V))
 	}
 	const pin = "iceoryx2==" + iceoryx2Version
-	steps = append(steps, dockerfile.Run{Args: []string{"python3", "-m", "venv", venv}}, pip(pin))
+	steps = append(steps, newVenv(d), pip(pin))
 	if len(d.BuildDependencies) > 0 {
 		steps = append(steps, apt(d.BuildDependencies))
 	}
 	if len(d.PythonPackages)+len(d.Wheels) == 0 {
-		return append(steps, script("compile", site))
+		return append(steps, compiled(d, site)...)
 	}
 	// One call for all of them: pip weighs them against each other.
 	arguments := []string{pin}
@@ -214,7 +224,7 @@ func builder(d *pipeline.Docker, site string) []dockerfile.Instruction {
 	if len(d.Wheels) > 0 {
 		install.Mounts = append(install.Mounts, dockerfile.Bind(wheelsDir, wheelsPath))
 	}
-	return append(steps, install, script("compile", site))
+	return append(append(steps, install), compiled(d, site)...)
 }
 
 func final(d *pipeline.Docker, site string) []dockerfile.Instruction {
@@ -222,6 +232,7 @@ func final(d *pipeline.Docker, site string) []dockerfile.Instruction {
 	if len(d.SystemDependencies) > 0 {
 		steps = append(steps, apt(d.SystemDependencies))
 	}
+	steps = append(steps, dropped(d)...)
 	return append(steps,
 		dockerfile.Run{Args: []string{"install", "-d", "-o", "1000", "-g", "1000", "/tmp/iceoryx2"}},
 		dockerfile.Copy{From: stageBuilder, Link: true, Source: venv, Target: venv},

@@ -12,8 +12,8 @@ import (
 	"github.com/medianode/docker-medianode/schemas/pipeline"
 )
 
-// containerUID is who containers run as when the caller is root or unknown.
-const containerUID = 1000
+// RootUID is who containers run as when the caller is root or unknown.
+const RootUID = 1000
 
 // ownMemory is what iceoryx2 itself keeps in shared memory, a domain: one page.
 const ownMemory = 4096
@@ -30,11 +30,11 @@ func Resolve(spec *pipeline.Spec, project string, host Host, source, sdk fs.FS) 
 		UID: host.UID, GID: host.GID, dir: host.Dir, base: host.Base,
 	}}
 	if host.Form == Portable || host.UID == 0 {
-		r.plan.UID, r.plan.GID = containerUID, containerUID
+		r.plan.UID, r.plan.GID = RootUID, RootUID
 	}
 	uid := host.UID
 	if host.Form == Portable {
-		uid = containerUID
+		uid = RootUID
 	}
 	r.plan.Domain = channel.NewDomain(uid, project)
 	if r.plan.base == "" {

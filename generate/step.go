@@ -27,6 +27,12 @@ func StepTitle(step string) string {
 		return place + strings.Join(append([]string{"apt-get install"}, args...), " ")
 	case "compile":
 		return place + "compile Python files"
+	case "venv":
+		return place + "virtual environment"
+	case "delta":
+		return place + "compile Python files, leave out what the base has"
+	case "remove":
+		return place + "remove what packages of the base left"
 	case "python":
 		return place + "look for Python " + strings.Join(args, " ")
 	case "run":

@@ -7,8 +7,11 @@ import (
 	"io"
 	"os"
 
+	"github.com/medianode/docker-medianode/generate"
 	"github.com/medianode/docker-medianode/generate/image"
+	"github.com/medianode/docker-medianode/generate/image/base"
 	"github.com/medianode/docker-medianode/generate/image/cache"
+	"github.com/medianode/docker-medianode/generate/image/store"
 )
 
 // build makes the images that the engine does not have, or all if more is asked
@@ -71,7 +74,11 @@ func (e *env) buildAll(ctx context.Context, p *prepared, kit image.BuildKit, o b
 	fresh := kit
 	fresh.Options.NoCache = true
 	builder := image.NewRetry(kit, fresh, kit.Progress.Say)
-	if _, err := known.Ensure(ctx, p.plan.Images, builder, cache.Use{Project: p.plan.Name, Always: kit.Options.Always()}); err != nil {
+	_, err = known.Ensure(ctx, p.plan.Images, builder, cache.Use{
+		Project: p.plan.Name, Always: kit.Options.Always(),
+		Before: func(missing []generate.Image) error { return e.checkBases(ctx, p, missing, remembered(known.Store)) },
+	})
+	if err != nil {
 		return nil, err
 	}
 	if !o.push {
@@ -79,6 +86,9 @@ func (e *env) buildAll(ctx context.Context, p *prepared, kit image.BuildKit, o b
 	}
 	return e.push(ctx, p.plan.Images, o.repository, kit.Progress)
 }
+
+// remembered are the facts of base images that the store keeps.
+func remembered(s *store.Store) base.Memory { return base.Memory{Get: s.Facts, Put: s.PutFacts} }
 
 // terminal is stderr as a display needs it: that of the CLI hides the file that
 // a terminal is drawn on.

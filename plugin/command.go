@@ -63,7 +63,7 @@ func Command(cli command.Cli, version string) *cobra.Command {
 		e.allowMount(upCommand(e)), downCommand(e), psCommand(e), logsCommand(e))
 	addGroup(root, "Image Commands:", imagesCommand(e))
 	addGroup(root, "Tools:",
-		nodesCommand(e), schemaCommand(e), sdkCommand(e), convertCommand(e), doctorCommand(e), versionCommand(e))
+		baseCommand(e), nodesCommand(e), schemaCommand(e), sdkCommand(e), convertCommand(e), doctorCommand(e), versionCommand(e))
 	return root
 }
 

@@ -120,6 +120,7 @@ func (r Run) text() (string, error) {
 type Mount struct {
 	Type    string // bind, cache, secret, tmpfs
 	ID      string
+	From    string // stage that Source is in; empty for the context
 	Source  string
 	Target  string
 	Sharing string // shared, private, locked, or empty for the default
@@ -147,7 +148,7 @@ func (m Mount) flag() (string, error) {
 		}
 	}
 	flag := "--mount=type=" + m.Type
-	for _, field := range [...][2]string{{"id", m.ID}, {"source", m.Source}, {"target", m.Target}, {"sharing", m.Sharing}} {
+	for _, field := range [...][2]string{{"id", m.ID}, {"from", m.From}, {"source", m.Source}, {"target", m.Target}, {"sharing", m.Sharing}} {
 		if field[1] == "" {
 			continue
 		}

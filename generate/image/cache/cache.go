@@ -136,6 +136,9 @@ type Use struct {
 	Project     string
 	Parallelism int  // builds at once; 0: all
 	Always      bool // also build what is there
+	// Before is called with what will be built, if anything will; its error
+	// keeps all of it from being built. nil: nothing is called.
+	Before func(missing []generate.Image) error
 }
 
 // Ensure builds what has to be built, and gives the ids of all images in order.
@@ -160,6 +163,11 @@ func (c *Cache) Ensure(ctx context.Context, images []generate.Image, next image.
 		}
 	}
 	if len(missing) > 0 {
+		if use.Before != nil {
+			if err := use.Before(missing); err != nil {
+				return nil, err
+			}
+		}
 		built, err := image.BuildAll(ctx, exclusive{c, next, use.Always}, missing, use.Parallelism)
 		if err != nil {
 			return nil, err

@@ -4,7 +4,8 @@ FROM registry.example/team/python:3.13 AS builder
 USER 0:0
 RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
     ["python3", "/run/medianode-build.py", "python", "3.13"]
-RUN ["python3", "-m", "venv", "/opt/venv"]
+RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
+    ["python3", "/run/medianode-build.py", "venv", "/opt/venv", "/opt/medianode-base"]
 RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
     --mount=type=cache,target=/root/.cache/pip,sharing=locked \
     --mount=type=secret,id=ca,target=/run/secrets/ca \
@@ -15,7 +16,7 @@ RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
     --mount=type=secret,id=ca,target=/run/secrets/ca \
     ["python3", "/run/medianode-build.py", "run", "/opt/venv/bin/python", "-m", "pip", "install", "--disable-pip-version-check", "--no-compile", "--no-input", "--progress-bar=off", "-r", "/opt/requirements.txt", "iceoryx2==0.10.0"]
 RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
-    ["python3", "/run/medianode-build.py", "compile", "/opt/venv/lib/python3.13/site-packages"]
+    ["python3", "/run/medianode-build.py", "delta", "/opt/venv", "/opt/medianode-base"]
 
 FROM registry.example/team/python:3.13 AS sdk
 USER 0:0
@@ -25,6 +26,9 @@ RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
 
 FROM registry.example/team/python:3.13 AS runtime
 USER 0:0
+RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
+    --mount=type=bind,from=builder,source=/opt/medianode-base,target=/run/medianode-base \
+    ["python3", "/run/medianode-build.py", "remove", "/opt/venv", "/run/medianode-base"]
 RUN ["install", "-d", "-o", "1000", "-g", "1000", "/tmp/iceoryx2"]
 COPY --from=builder --link /opt/venv /opt/venv
 COPY --from=sdk --link /opt/venv/lib/python3.13/site-packages/medianode /opt/venv/lib/python3.13/site-packages/medianode
