@@ -168,7 +168,10 @@ func (e *env) build(ctx context.Context, p *prepared, mode string) error {
 		Engine: e.cli.Client(), CA: certificates(), Proxy: image.ProxyFromEnv(os.Environ()),
 		Credentials: e.cli.ConfigFile(), Progress: progress,
 	}
-	_, err = image.BuildAll(ctx, image.NewPresent(e.cli.Client(), kit), p.plan.Images, 0)
+	fresh := kit
+	fresh.NoCache = true
+	retry := image.NewRetry(kit, fresh, progress.Say)
+	_, err = image.BuildAll(ctx, image.NewPresent(e.cli.Client(), retry), p.plan.Images, 0)
 	if bad := progress.Close(); err == nil {
 		err = bad
 	}
