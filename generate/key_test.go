@@ -28,6 +28,7 @@ type project struct {
 func newProject() *project {
 	files := fullCode()
 	files["data/x"] = &fstest.MapFile{}
+	files["src/m.py"] = &fstest.MapFile{Data: []byte("class C: pass\nclass D: pass\n")}
 	return &project{full(), attached(), files, fstest.MapFS{"__init__.py": {Data: []byte("sdk")}}}
 }
 

@@ -62,20 +62,24 @@ func painter(color bool) func(code, text string) string {
 }
 
 // explainNode joins the failure of a node to the node's line in the pipeline
-// file: what failed, its traceback or last log lines, and where it is written.
+// file: what failed, its traceback or last log lines, where it is written, and
+// what may mend it.
 func (e *env) explainNode(s *source, err error) error {
 	var b strings.Builder
-	var node string
+	var node, hint string
 	if failed, ok := errors.AsType[*runtime.NodeError](err); ok {
-		node = failed.Node
+		node, hint = failed.Node, image.ImportHint(append(strings.Split(failed.Traceback, "\n"), failed.Log...))
 		fmt.Fprintf(&b, "%s", failed)
 		details(&b, failed.Traceback, failed.Log)
 	} else if failed, ok := errors.AsType[*image.BuildError](err); ok {
-		node = failed.Node
+		node, hint = failed.Node, failed.Hint
 		fmt.Fprintf(&b, "%s", failed)
 		details(&b, "", failed.Log)
 	} else {
 		return e.explainGPU(s, err)
+	}
+	if hint != "" {
+		b.WriteString("\n      = hint: " + hint)
 	}
 	n := s.spec.Node(node)
 	if n == nil {

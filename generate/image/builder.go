@@ -34,6 +34,7 @@ type BuildError struct {
 	Step string   // the instruction that failed; may be empty
 	Log  []string // its last lines
 	Err  error
+	Hint string // what to change, on one line; may be empty
 }
 
 // Error is one line.

@@ -151,7 +151,7 @@ func TestWatchKeepsTheLastLines(t *testing.T) {
 	if err := w.failure(errors.New("process x did not complete successfully: exit code: 1")); !errors.As(err, &failed) {
 		t.Fatal(err)
 	}
-	if len(failed.Log) != logLines+1 || failed.Log[0] != "partline 10" || failed.Log[logLines] != "part" {
+	if len(failed.Log) != logLines || failed.Log[0] != "partline 11" || failed.Log[logLines-1] != "part" {
 		t.Errorf("log %q", failed.Log)
 	}
 	if got := failed.Error(); got != `build asr: [builder 2/3] RUN ["pip"]: exit code: 1` {

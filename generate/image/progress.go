@@ -80,7 +80,8 @@ func (p *Progress) Close() error {
 }
 
 const (
-	logLines   = 20  // the last lines of a failed step that are kept
+	logLines   = 20  // the last lines of a failed step that are shown
+	keptLines  = 500 // that are looked at
 	stepLength = 160 // of a step's text, characters
 )
 
@@ -157,7 +158,7 @@ func (s *step) write(text string) {
 	for _, l := range lines[:len(lines)-1] {
 		s.log = append(s.log, strings.Map(visible, l))
 	}
-	s.log = s.log[max(0, len(s.log)-logLines):]
+	s.log = s.log[max(0, len(s.log)-keptLines):]
 }
 
 // visible drops what would steer a terminal.
@@ -171,16 +172,20 @@ func visible(r rune) rune {
 // failure is the error of a build, told by its failed step.
 func (w *watch) failure(err error) error {
 	e := &BuildError{Node: w.node, Err: err}
+	what := failure{lines: strings.Split(err.Error(), "\n")}
 	if w.failed != nil {
 		e.Step = short(w.failed.name)
 		if r := []rune(e.Step); len(r) > stepLength {
 			e.Step = string(r[:stepLength-1]) + "…"
 		}
-		e.Log = w.failed.log
+		log := w.failed.log
 		if w.failed.open != "" {
-			e.Log = append(e.Log, strings.Map(visible, w.failed.open))
+			log = append(log, strings.Map(visible, w.failed.open))
 		}
+		what.step, what.lines = w.failed.name, slices.Concat(log, what.lines)
+		e.Log = log[max(0, len(log)-logLines):]
 	}
+	e.Hint = what.hint()
 	return e
 }
 
