@@ -145,7 +145,7 @@ func building() map[string]edit {
 			swap(wheelFile, "wheels/t-1.1-py3-none-any.whl")(p)
 		},
 		"no wheel":   swap("      wheels: ["+wheelFile+"]\n", ""),
-		"code":       put("src/m.py", "class C: fail\n"),
+		"code":       put("src/m.py", "class C: fail\nclass D: fail\n"),
 		"empty file": put("src/n.py", ""),
 		"moved file": func(p *project) { p.files["src/sub/run.sh"] = p.files["src/run.sh"]; delete(p.files, "src/run.sh") },
 		"file gone":  func(p *project) { delete(p.files, "src/run.sh") },
