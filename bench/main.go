@@ -5,8 +5,9 @@
 //
 //	go run ./bench hop      one frame from process to process
 //	go run ./bench start    from the prompt to the first frame
+//	go run ./bench cache    the decision that nothing has to be built
 //	go run ./bench soak     1080p30 for ten minutes, without a loss or a leak
-//	go run ./bench all      hop and start
+//	go run ./bench all      hop, start and cache
 package main
 
 import (
@@ -44,7 +45,7 @@ func main() {
 }
 
 func run(ctx context.Context, w io.Writer, args []string) error {
-	flags := flag.NewFlagSet("bench [hop|start|soak|all]", flag.ContinueOnError)
+	flags := flag.NewFlagSet("bench [hop|start|cache|soak|all]", flag.ContinueOnError)
 	short := flags.Bool("short", false, "fewer rounds: figures are rough")
 	rounds := flags.Int("rounds", 5, "rounds, interleaved")
 	only := flags.String("only", "", "part of hop: a pattern of `path, how, size`, such as 'SDK|wheel.*3.8'")
@@ -64,12 +65,14 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 		return hop(ctx, w, *rounds, *short, *only)
 	case "start":
 		return start(ctx, w, *rounds)
+	case "cache":
+		return cacheDecision(ctx, w, *rounds)
 	case "soak":
 		return soak(ctx, w, *length)
 	case "all":
-		return errors.Join(hop(ctx, w, *rounds, *short, *only), start(ctx, w, *rounds))
+		return errors.Join(hop(ctx, w, *rounds, *short, *only), start(ctx, w, *rounds), cacheDecision(ctx, w, *rounds))
 	}
-	return fmt.Errorf("%q: want hop, start, soak or all", what)
+	return fmt.Errorf("%q: want hop, start, cache, soak or all", what)
 }
 
 // docker runs the docker CLI and returns what it wrote to stdout; its error has
