@@ -268,42 +268,57 @@ func TestUnreadableDirectory(t *testing.T) {
 	}
 }
 
-// restless is a file system in which src/m.py changes: how often it still does
-// is counted down with each look.
+// restless is a file system in which src/m.py is written while it is read, so
+// many times.
 type restless struct {
 	fstest.MapFS
 	changes int
-	grows   bool
+	bytes   int // that it has then; 0: as many as before, other ones
 }
 
 func (r *restless) Open(name string) (fs.File, error) {
-	if name == "src/m.py" && r.changes > 0 {
-		r.changes--
-		data := []byte("class C: fail " + strings.Repeat("x", r.changes))
-		if r.grows {
-			data = make([]byte, 65<<20)
-		}
-		f := *r.MapFS[name]
-		f.Data, f.ModTime = data, f.ModTime.Add(1)
-		r.MapFS[name] = &f
+	f, err := r.MapFS.Open(name)
+	if name != "src/m.py" || err != nil || r.changes == 0 {
+		return f, err
 	}
-	return r.MapFS.Open(name)
+	r.changes--
+	now := *r.MapFS[name]
+	now.ModTime = now.ModTime.Add(1)
+	now.Data = []byte(strings.Repeat(string('a'+rune(r.changes%26)), max(r.bytes, len(now.Data))))
+	r.MapFS[name] = &now
+	after, err := r.MapFS.Open(name)
+	return &written{File: f, after: after}, err
 }
 
-func (r *restless) Stat(name string) (fs.FileInfo, error)      { return r.MapFS.Stat(name) }
-func (r *restless) ReadFile(name string) ([]byte, error)       { return nil, errors.New("not asked for") }
-func (r *restless) ReadLink(name string) (string, error)       { return r.MapFS.ReadLink(name) }
-func (r *restless) Lstat(name string) (fs.FileInfo, error)     { return r.MapFS.Lstat(name) }
-func (r *restless) ReadDir(name string) ([]fs.DirEntry, error) { return r.MapFS.ReadDir(name) }
+func (r *restless) ReadFile(string) ([]byte, error) { return nil, errors.New("not asked for") }
+
+// written is a file that changes after its first Stat.
+type written struct {
+	fs.File
+	after fs.File
+	read  bool
+}
+
+func (w *written) Stat() (fs.FileInfo, error) {
+	if w.read {
+		return w.after.Stat()
+	}
+	return w.File.Stat()
+}
+
+func (w *written) Read(p []byte) (int, error) {
+	w.read = true
+	return w.after.Read(p)
+}
 
 func TestFileThatChangesWhileItIsRead(t *testing.T) {
 	img := must(t, one(""), attached(), &restless{MapFS: source(""), changes: 2}).Images[0]
-	if i := slices.IndexFunc(img.Context, func(f generate.File) bool { return f.Path == "app/m.py" }); string(img.Context[i].Data) != "class C: fail " {
+	if i := slices.IndexFunc(img.Context, func(f generate.File) bool { return f.Path == "app/m.py" }); string(img.Context[i].Data) != "aaaaaaaaaaaaaa" {
 		t.Errorf("read %q", img.Context[i].Data)
 	}
 	for want, files := range map[string]*restless{
 		`"src/m.py" changes while it is read: try again`: {MapFS: source(""), changes: 100},
-		`"src" holds more than 64 MiB`:                   {MapFS: source(""), changes: 1, grows: true},
+		`"src" holds 65 MiB, more than 64 MiB`:           {MapFS: source(""), changes: 1, bytes: 65 << 20},
 	} {
 		if _, err := resolve(t, one(""), attached(), files); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)

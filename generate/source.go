@@ -1,6 +1,7 @@
 package generate
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -102,15 +103,12 @@ func snapshot(fsys fs.FS, dir string) (*contents, error) {
 	if err := fs.WalkDir(fsys, root, l.visit); err != nil {
 		return nil, err
 	}
-	if err := l.fits(dir); err != nil {
-		return nil, err
-	}
 	out := &contents{left: l.left}
 	room := int64(maxSource)
 	for _, f := range l.found {
 		file, err := f.load(fsys, room)
-		if errors.Is(err, errTooLarge) { // it grew
-			return nil, fmt.Errorf("%q holds more than %s", dir, size(maxSource))
+		if errors.Is(err, errTooLarge) {
+			return nil, l.tooLarge(dir)
 		}
 		if err != nil {
 			return nil, err
@@ -164,7 +162,7 @@ func (l *listing) visit(name string, entry fs.DirEntry, err error) error {
 	case out || entry.IsDir():
 		return nil
 	}
-	f, err := locate(l.fsys, name)
+	f, err := locate(l.fsys, name, entry.Type())
 	if err != nil {
 		return err
 	}
@@ -227,23 +225,27 @@ func isVenv(fsys fs.FS, dir string) bool {
 	return err == nil
 }
 
-// fits holds the files against the most that a node's code may have.
-func (l *listing) fits(dir string) error {
+// tooLarge names the files that make a source too large.
+func (l *listing) tooLarge(dir string) error {
+	type sized struct {
+		name string
+		size int64
+	}
+	var all []sized
 	var total int64
 	for _, f := range l.found {
-		total = add(total, f.info.Size())
-	}
-	if total <= maxSource {
-		return nil
-	}
-	const named = 3
-	largest := slices.SortedStableFunc(slices.Values(l.found), func(a, b located) int { return cmp.Compare(b.info.Size(), a.info.Size()) })
-	var names []string
-	for _, f := range largest[:min(named, len(largest))] {
-		if f.info.Size() < total/100 {
-			break
+		if info, err := fs.Stat(l.fsys, f.real); err == nil {
+			all = append(all, sized{strings.TrimPrefix(f.name, l.root+"/"), info.Size()})
+			total = add(total, info.Size())
 		}
-		names = append(names, fmt.Sprintf("%s (%s)", strings.TrimPrefix(f.name, l.root+"/"), size(f.info.Size())))
+	}
+	slices.SortStableFunc(all, func(a, b sized) int { return cmp.Compare(b.size, a.size) })
+	const named = 3
+	var names []string
+	for _, f := range all[:min(named, len(all))] {
+		if f.size >= total/100 {
+			names = append(names, fmt.Sprintf("%s (%s)", f.name, size(f.size)))
+		}
 	}
 	return fmt.Errorf("%q holds %s, more than %s, most of it in %s: keep models and data elsewhere and mount them with docker.volumes, or leave them out with a %s",
 		dir, size(total), size(maxSource), strings.Join(names, ", "), ignoreFile)
@@ -254,13 +256,15 @@ var (
 	errChanging = errors.New("changes while it is read: try again")
 )
 
-// located is a regular file, by the name it was found under and its real path.
-type located struct {
-	name, real string
-	info       fs.FileInfo
-}
+// located is a file, by the name it was found under and its real path.
+type located struct{ name, real string }
 
-func locate(fsys fs.FS, name string) (located, error) {
+// locate follows links. A file of which a walk says that it is a regular one has
+// none on its way: no look at the disk is needed for it.
+func locate(fsys fs.FS, name string, kind fs.FileMode) (located, error) {
+	if kind.IsRegular() {
+		return located{name, name}, nil
+	}
 	real, err := follow(fsys, name)
 	if err != nil {
 		return located{}, explain(name, err)
@@ -274,10 +278,10 @@ func locate(fsys fs.FS, name string) (located, error) {
 		return located{}, fmt.Errorf("%q is a directory", name)
 	case info.IsDir():
 		return located{}, fmt.Errorf("%q is a symbolic link to a directory: only links to files can be copied", name)
-	case !info.Mode().IsRegular():
+	case !info.Mode().IsRegular(): // to open it might wait for ever
 		return located{}, fmt.Errorf("%q is not a regular file", name)
 	}
-	return located{name, real, info}, nil
+	return located{name, real}, nil
 }
 
 // load reads the file. One that is written meanwhile is read again: half of an
@@ -285,60 +289,59 @@ func locate(fsys fs.FS, name string) (located, error) {
 func (f located) load(fsys fs.FS, room int64) (File, error) {
 	const attempts = 4
 	for range attempts {
-		data, err := readUpTo(fsys, f.real, room)
-		if err != nil {
-			return File{}, explainRead(f.name, err)
+		file, still, err := f.attempt(fsys, room)
+		if errors.Is(err, errTooLarge) {
+			return File{}, err
 		}
-		after, err := fs.Stat(fsys, f.real)
 		if err != nil {
 			return File{}, explain(f.name, err)
 		}
-		before := f.info
-		f.info = after
-		if before.Size() != after.Size() || after.Size() != int64(len(data)) || !before.ModTime().Equal(after.ModTime()) {
-			continue
+		if still {
+			return file, nil
 		}
-		mode := fs.FileMode(0o644)
-		if after.Mode()&0o111 != 0 {
-			mode = 0o755
-		}
-		return File{Mode: mode, Data: data}, nil
 	}
 	return File{}, fmt.Errorf("%q %w", f.name, errChanging)
 }
 
-func explainRead(name string, err error) error {
-	if errors.Is(err, errTooLarge) {
-		return err
-	}
-	return explain(name, err)
-}
-
-// readUpTo reads a file that may grow without end.
-func readUpTo(fsys fs.FS, name string, room int64) ([]byte, error) {
-	f, err := fsys.Open(name)
+// attempt reads the file and tells whether it stood still meanwhile.
+func (f located) attempt(fsys fs.FS, room int64) (file File, still bool, err error) {
+	open, err := fsys.Open(f.real)
 	if err != nil {
-		return nil, err
+		return File{}, false, err
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, room+1))
+	defer open.Close()
+	before, err := open.Stat()
 	if err != nil {
-		return nil, err
+		return File{}, false, err
 	}
-	if int64(len(data)) > room {
-		return nil, errTooLarge
+	if before.Size() > room {
+		return File{}, false, errTooLarge
 	}
-	return data, nil
+	var buffer bytes.Buffer
+	buffer.Grow(int(before.Size()) + bytes.MinRead)                          // all of it in one read
+	if _, err := buffer.ReadFrom(io.LimitReader(open, room+1)); err != nil { // it may grow without end
+		return File{}, false, err
+	}
+	if int64(buffer.Len()) > room {
+		return File{}, false, errTooLarge
+	}
+	after, err := open.Stat()
+	if err != nil {
+		return File{}, false, err
+	}
+	mode := fs.FileMode(0o644)
+	if after.Mode()&0o111 != 0 {
+		mode = 0o755
+	}
+	still = before.Size() == after.Size() && after.Size() == int64(buffer.Len()) && before.ModTime().Equal(after.ModTime())
+	return File{Mode: mode, Data: buffer.Bytes()}, still, nil
 }
 
 // read reads one file of at most room bytes.
 func read(fsys fs.FS, name string, room int64) (File, error) {
-	f, err := locate(fsys, name)
+	f, err := locate(fsys, name, fs.ModeIrregular)
 	if err != nil {
 		return File{}, err
-	}
-	if f.info.Size() > room {
-		return File{}, errTooLarge
 	}
 	return f.load(fsys, room)
 }

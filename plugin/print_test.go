@@ -1,9 +1,39 @@
 package plugin
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/medianode/docker-medianode/generate/image"
+	"github.com/medianode/docker-medianode/runtime"
+	"github.com/medianode/docker-medianode/schemas/pipeline"
 )
+
+// TestFailureOfNode: where, what, the last lines, and what to write.
+func TestFailureOfNode(t *testing.T) {
+	text := "version: v1\nnodes:\n  - {id: mic, node_type: 'm:M', docker: {source: src}}\n"
+	spec, err := pipeline.Parse("p.yaml", []byte(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &source{path: "p.yaml", text: []byte(text), spec: spec}
+	const lib = "ImportError: libportaudio.so.2: cannot open shared object file"
+	for want, err := range map[string]error{
+		"p.yaml:3:10: build mic: RUN x: exit code: 1\n    a\n    b\n      = hint: write c": &image.BuildError{
+			Node: "mic", Step: "RUN x", Log: []string{"a", "b"}, Hint: "write c", Err: errors.New("exit code: 1"),
+		},
+		"p.yaml:3:10: build mic: exit code: 1": fmt.Errorf("all: %w", &image.BuildError{Node: "mic", Err: errors.New("exit code: 1")}),
+		"p.yaml:3:10: node mic: import: " + lib + "\n      = hint: add system_dependencies: [libportaudio2] to its docker": &runtime.NodeError{
+			Node: "mic", Phase: "import", Message: lib, Traceback: lib + "\n",
+		},
+	} {
+		if got := (&env{}).explainNode(s, err).Error(); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
 
 // TestDetails: what the log has just shown is not shown again as a whole.
 func TestDetails(t *testing.T) {
