@@ -1,6 +1,7 @@
 package plugin_test
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -41,6 +42,7 @@ func TestOddBase(t *testing.T) {
 	if !strings.Contains(s.read("pipeline.yaml"), "base_image") {
 		t.Fatal("no base_image: ", s.read("pipeline.yaml"))
 	}
+	s.write("nodes/mark.py", fmt.Sprintf("# %d\n", time.Now().UnixNano())) // not built before
 	container := strings.TrimSpace(s.docker("create", "python:3.11-slim").stdout)
 	t.Cleanup(func() { s.docker("rm", "-f", container) })
 	s.docker("commit", "--change", "VOLUME /data", container, "mn-test-odd-base:1").is(t, 0)
