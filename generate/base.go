@@ -79,6 +79,7 @@ func dropped(d *pipeline.Docker) []dockerfile.Instruction {
 		return nil
 	}
 	run := script("remove", venv, rememberedHere)
+	run.Args = slices.Insert(run.Args, 1, "-B") // bytecode of the standard library would be all that the step leaves
 	run.Mounts = append(run.Mounts, dockerfile.Mount{Type: "bind", From: stageBuilder, Source: remembered, Target: rememberedHere})
 	return []dockerfile.Instruction{run}
 }

@@ -1,15 +1,11 @@
 """One step of an image build. The Dockerfile binds this file into the step that
 runs it; no image holds it. Arguments are lists from end to end, no shell."""
 
-import sys
-
-sys.dont_write_bytecode = True  # that of the standard library would go into the image
-
-import hashlib
-import importlib.util
 import json
 import os
-import subprocess
+import sys
+
+sys.dont_write_bytecode = True  # that of what is imported below would be in the image
 
 CA = "/run/secrets/ca"  # certificates for the build alone; the builder need not have any
 
@@ -40,6 +36,8 @@ class Compiled:
     """Tells the files that have bytecode, in the way in which compileall is told what to leave out."""
 
     def search(self, name):
+        import importlib.util
+
         return os.path.exists(importlib.util.cache_from_source(name))
 
 
@@ -77,6 +75,8 @@ def venv(arguments):
 
 def goes_on(directory):
     """Whether there is an environment of this very Python, with pip."""
+    import subprocess
+
     program = directory + "/bin/python"
     test = "import sys; sys.exit(sys.prefix == sys.base_prefix or sys.version_info[:2] != (%d, %d))" % sys.version_info[:2]
     try:
@@ -132,7 +132,9 @@ def paths(top):
 
 
 def identity(path):
-    """What makes a file this one: a compilation that gives the same bytes changes nothing."""
+    """What makes a file this one: to write the same bytes again changes nothing."""
+    import hashlib
+
     mode = os.lstat(path).st_mode
     if os.path.islink(path):
         return [mode, os.readlink(path)]

@@ -228,7 +228,7 @@ func meant(d *pipeline.Docker) []string {
 		out = append(out, step(append([]string{"apt"}, trimmed(d.SystemDependencies)...)...))
 	}
 	if own {
-		out = append(out, step("remove", "/opt/venv", "/run/medianode-base"))
+		out = append(out, `RUN ["python3" "-B" "/run/medianode-build.py" "remove" "/opt/venv" "/run/medianode-base"]`)
 	}
 	return append(out, `RUN ["install" "-d" "-o" "1000" "-g" "1000" "/tmp/iceoryx2"]`,
 		`COPY builder ["/opt/venv"] /opt/venv `, fmt.Sprintf("COPY sdk [%q] %s/medianode ", site+"/medianode", site),

@@ -2,6 +2,7 @@ package generate
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -18,7 +19,9 @@ func StepTitle(step string) string {
 		return step
 	}
 	var args []string
-	if err := json.Unmarshal([]byte(instruction[list:]), &args); err != nil || len(args) < 3 || args[1] != scriptPath {
+	err := json.Unmarshal([]byte(instruction[list:]), &args)
+	args = slices.DeleteFunc(args, func(a string) bool { return a == "-B" })
+	if err != nil || len(args) < 3 || args[1] != scriptPath {
 		return step
 	}
 	verb, args := args[2], args[3:]

@@ -22,9 +22,10 @@ import (
 
 func baseCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "base",
-		Short: "Make an image for nodes to be built on, or look at one",
-		Args:  cobra.ArbitraryArgs,
+		Use:                        "base",
+		Short:                      "Make an image for nodes to be built on, or look at one",
+		SuggestionsMinimumDistance: 2,
+		Args:                       cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()

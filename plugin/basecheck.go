@@ -65,6 +65,9 @@ func (e *env) baseCheck(ctx context.Context, ref string, o baseOptions, format s
 	if err != nil {
 		return err
 	}
+	if _, err := e.engine(ctx); err != nil {
+		return err
+	}
 	need := baseNeed(d)
 	need.UID = e.nodeUID()
 	facts, err := e.prober(need.UID, base.Memory{}).Probe(ctx, ref)

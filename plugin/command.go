@@ -58,12 +58,12 @@ func Command(cli command.Cli, version string) *cobra.Command {
 	flags.StringVarP(&e.project, "project-name", "p", "", "Project name (default: the pipeline's metadata.name)")
 	completeFiles(root)
 	addGroup(root, "Pipeline Commands:",
-		newCommand(e), e.allowMount(validateCommand(e)), e.allowMount(planCommand(e)), graphCommand(e), e.allowMount(generateCommand(e)), e.allowMount(buildCommand(e)))
+		newCommand(e), e.allowMount(validateCommand(e)), e.allowMount(planCommand(e)), graphCommand(e), e.allowMount(generateCommand(e)))
 	addGroup(root, "Life Cycle Commands:",
 		e.allowMount(upCommand(e)), downCommand(e), psCommand(e), logsCommand(e))
-	addGroup(root, "Image Commands:", imagesCommand(e))
+	addGroup(root, "Image Commands:", baseCommand(e), e.allowMount(buildCommand(e)), imagesCommand(e))
 	addGroup(root, "Tools:",
-		baseCommand(e), nodesCommand(e), schemaCommand(e), sdkCommand(e), convertCommand(e), doctorCommand(e), versionCommand(e))
+		nodesCommand(e), schemaCommand(e), sdkCommand(e), convertCommand(e), doctorCommand(e), versionCommand(e))
 	return root
 }
 

@@ -29,7 +29,7 @@ func everything() dockerfile.File {
 				dockerfile.Run{Args: []string{"echo", "a b", `c"d`, "$HOME", `\`, "<<EOF", "é", "new\nline", "x'y", "# no comment"},
 					Mounts: []dockerfile.Mount{
 						dockerfile.Cache("/root/.cache/pip"), dockerfile.Secret("ca", "/run/secrets/ca"),
-						dockerfile.Bind("build.py", "/run/build.py"),
+						dockerfile.Bind("build.py", "/run/build.py"), {Type: "bind", From: "tools", Source: "/opt", Target: "/run/opt"},
 					}},
 			}},
 			{From: "python:3.11-slim", Name: "runtime", Steps: []dockerfile.Instruction{
@@ -111,6 +111,7 @@ func TestUnsafeWordsAreRefused(t *testing.T) {
 		"space in a copy":     dockerfile.Copy{Source: "a b", Target: "/x"},
 		"variable in a copy":  dockerfile.Copy{Source: "$HOME", Target: "/x"},
 		"flag as a source":    dockerfile.Copy{Source: "--from=x", Target: "/x"},
+		"comma in a stage":    dockerfile.Run{Args: []string{"x"}, Mounts: []dockerfile.Mount{{Type: "bind", From: "a,rw", Target: "/x"}}},
 		"comma in a mount":    dockerfile.Run{Args: []string{"x"}, Mounts: []dockerfile.Mount{dockerfile.Cache("/x,from=y")}},
 		"line end in a value": dockerfile.Env{{Name: "A", Value: "1\nUSER 0"}},
 		"space in a name":     dockerfile.Env{{Name: "A B", Value: "1"}},

@@ -28,7 +28,7 @@ FROM registry.example/team/python:3.13 AS runtime
 USER 0:0
 RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
     --mount=type=bind,from=builder,source=/opt/medianode-base,target=/run/medianode-base \
-    ["python3", "/run/medianode-build.py", "remove", "/opt/venv", "/run/medianode-base"]
+    ["python3", "-B", "/run/medianode-build.py", "remove", "/opt/venv", "/run/medianode-base"]
 RUN ["install", "-d", "-o", "1000", "-g", "1000", "/tmp/iceoryx2"]
 COPY --from=builder --link /opt/venv /opt/venv
 COPY --from=sdk --link /opt/venv/lib/python3.13/site-packages/medianode /opt/venv/lib/python3.13/site-packages/medianode
