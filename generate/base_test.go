@@ -8,8 +8,8 @@ import (
 	"github.com/medianode/docker-medianode/schemas/pipeline"
 )
 
-// docker is the docker mapping of one node.
-func docker(t *testing.T, fields string) *pipeline.Docker {
+// dockerOf is the docker mapping of one node.
+func dockerOf(t *testing.T, fields string) *pipeline.Docker {
 	t.Helper()
 	spec, err := pipeline.Parse("pipeline.yaml", []byte("version: v1\nnodes:\n  - {id: base, node_type: 'base:Base', docker: {source: ., "+fields+"}}\n"), nil)
 	if err != nil {
@@ -19,7 +19,7 @@ func docker(t *testing.T, fields string) *pipeline.Docker {
 }
 
 func TestBase(t *testing.T) {
-	img, err := generate.Base(docker(t, "python_version: 3.12, python_packages: [six, numpy==2.3.5], system_dependencies: [libsndfile1], build_dependencies: [gcc]"), "team/base:1", "x86_64")
+	img, err := generate.Base(dockerOf(t, "python_version: 3.12, python_packages: [six, numpy==2.3.5], system_dependencies: [libsndfile1], build_dependencies: [gcc]"), "team/base:1", "x86_64")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestBase(t *testing.T) {
 // say nothing.
 func TestBaseKey(t *testing.T) {
 	key := func(fields, ref string) string {
-		img, err := generate.Base(docker(t, fields), ref, "amd64")
+		img, err := generate.Base(dockerOf(t, fields), ref, "amd64")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +72,7 @@ func TestBaseKey(t *testing.T) {
 // standard one does not ask.
 func TestNodeOnBase(t *testing.T) {
 	for _, fields := range []string{"base_image: 'own:1'", "python_version: 3.11"} {
-		img, err := generate.Base(docker(t, fields), "x:1", "")
+		img, err := generate.Base(dockerOf(t, fields), "x:1", "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -61,9 +61,9 @@ func Command(cli command.Cli, version string) *cobra.Command {
 		newCommand(e), e.allowMount(validateCommand(e)), e.allowMount(planCommand(e)), graphCommand(e), e.allowMount(generateCommand(e)), e.allowMount(buildCommand(e)))
 	addGroup(root, "Life Cycle Commands:",
 		e.allowMount(upCommand(e)), downCommand(e), psCommand(e), logsCommand(e))
-	addGroup(root, "Image Commands:", imagesCommand(e))
+	addGroup(root, "Image Commands:", baseCommand(e), imagesCommand(e))
 	addGroup(root, "Tools:",
-		baseCommand(e), nodesCommand(e), schemaCommand(e), sdkCommand(e), convertCommand(e), doctorCommand(e), versionCommand(e))
+		nodesCommand(e), schemaCommand(e), sdkCommand(e), convertCommand(e), doctorCommand(e), versionCommand(e))
 	return root
 }
 
