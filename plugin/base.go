@@ -256,6 +256,9 @@ func checkTag(tag string) error {
 	if err != nil {
 		return exit(exitUsage, fmt.Sprintf("--tag %q: %v", tag, err))
 	}
+	if strings.HasPrefix(reference.FamiliarName(named), generate.Repository) {
+		return exit(exitUsage, fmt.Sprintf("--tag %q: names that begin with %s are those of nodes' images, which are removed when nothing has used them for long; choose another", tag, generate.Repository))
+	}
 	if _, pinned := named.(reference.Digested); pinned {
 		return exit(exitUsage, fmt.Sprintf("--tag %q: a digest cannot be given; write NAME:TAG", tag))
 	}
