@@ -8,11 +8,7 @@ import (
 	"github.com/medianode/docker-medianode/schemas/pipeline"
 )
 
-<<<<<<< HEAD
-// docker is the docker mapping of one node.
-=======
 // dockerOf is the docker mapping of one node.
->>>>>>> base
 func dockerOf(t *testing.T, fields string) *pipeline.Docker {
 	t.Helper()
 	spec, err := pipeline.Parse("pipeline.yaml", []byte("version: v1\nnodes:\n  - {id: base, node_type: 'base:Base', docker: {source: ., "+fields+"}}\n"), nil)

@@ -61,11 +61,7 @@ func Command(cli command.Cli, version string) *cobra.Command {
 		newCommand(e), e.allowMount(validateCommand(e)), e.allowMount(planCommand(e)), graphCommand(e), e.allowMount(generateCommand(e)))
 	addGroup(root, "Life Cycle Commands:",
 		e.allowMount(upCommand(e)), downCommand(e), psCommand(e), logsCommand(e))
-<<<<<<< HEAD
 	addGroup(root, "Image Commands:", baseCommand(e), e.allowMount(buildCommand(e)), imagesCommand(e))
-=======
-	addGroup(root, "Image Commands:", baseCommand(e), imagesCommand(e))
->>>>>>> base
 	addGroup(root, "Tools:",
 		nodesCommand(e), schemaCommand(e), sdkCommand(e), convertCommand(e), doctorCommand(e), versionCommand(e))
 	return root
