@@ -33,6 +33,11 @@ type Removed struct {
 // the store, until so many are left. None of them is used by a container, is
 // being built or is needed.
 func (c *Cache) Prune(ctx context.Context, s Selection) ([]Removed, error) {
+	if !s.Foreign { // mostly there is nothing to do, and listing takes the engine long
+		if rows, err := c.Store.List(ctx); err != nil || len(rows) <= s.Keep {
+			return nil, err
+		}
+	}
 	entries, err := c.Images(ctx)
 	if err != nil {
 		return nil, err
