@@ -250,6 +250,9 @@ func TestFailure(t *testing.T) {
 	if failed.Node != "node0" || !strings.Contains(failed.Step, "pip") || !strings.Contains(strings.Join(failed.Log, "\n"), "this-package-does-not-exist-anywhere") {
 		t.Errorf("got %+v", failed)
 	}
+	if want := "no package index has this-package-does-not-exist-anywhere for this Python"; !strings.HasPrefix(failed.Hint, want) {
+		t.Errorf("hint %s", failed.Hint)
+	}
 }
 
 func TestMissingBase(t *testing.T) {

@@ -32,10 +32,15 @@ func (r *Retry) Build(ctx context.Context, img generate.Image) (ID, error) {
 	}
 	r.say(img.Node, fmt.Sprintf("the engine's build cache is damaged (%s): built again without it", lastOf(err)))
 	id, err = r.fresh.Build(ctx, img)
-	if err != nil && cacheBroken(err) {
-		return "", fmt.Errorf("%w (twice, the second time without the build cache: try docker builder prune --all, then docker pull %s)", err, img.Base)
+	if err == nil || !cacheBroken(err) {
+		return id, err
 	}
-	return id, err
+	hint := "what the engine keeps is damaged: docker builder prune --all, then pull or build " + img.Base + " again"
+	if failed, ok := errors.AsType[*BuildError](err); ok {
+		failed.Hint = hint
+		return "", err
+	}
+	return "", fmt.Errorf("%w (%s)", err, hint)
 }
 
 // lastOf is what went wrong, without the long way there.

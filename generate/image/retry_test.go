@@ -81,8 +81,14 @@ func TestBrokenTwice(t *testing.T) {
 	lost := errors.New(broken()[0])
 	fresh := &attempts{errs: []error{lost, lost}}
 	_, err := NewRetry(&attempts{errs: []error{lost}}, fresh, func(string, string) {}).Build(t.Context(), generate.Image{Base: "python:3.11-slim"})
-	if !errors.Is(err, lost) || !strings.HasSuffix(err.Error(), "docker builder prune --all, then docker pull python:3.11-slim)") || fresh.count != 1 {
+	const hint = "docker builder prune --all, then pull or build python:3.11-slim again"
+	if !errors.Is(err, lost) || !strings.HasSuffix(err.Error(), hint+")") || fresh.count != 1 {
 		t.Errorf("%v after %d attempts", err, fresh.count)
+	}
+	step := &BuildError{Node: "a", Err: lost}
+	_, err = NewRetry(&attempts{errs: []error{lost}}, &attempts{errs: []error{step}}, func(string, string) {}).Build(t.Context(), generate.Image{Base: "python:3.11-slim"})
+	if !errors.Is(err, lost) || !strings.HasSuffix(step.Hint, hint) {
+		t.Errorf("%v, hint %s", err, step.Hint)
 	}
 	user := errors.New("exit code: 1")
 	if _, err := NewRetry(&attempts{errs: []error{lost}}, &attempts{errs: []error{user}}, func(string, string) {}).Build(t.Context(), generate.Image{}); err != user { //nolint:errorlint // the same error, as it is
