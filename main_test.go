@@ -24,7 +24,8 @@ var imports = map[string][]string{
 	"schemas/pipeline":            {},
 	"generate":                    {"generate/dockerfile", "runtime/channel", "schemas/pipeline"},
 	"generate/dockerfile":         {},
-	"generate/image":              {"generate"},
+	"generate/image":              {"generate", "generate/image/store"},
+	"generate/image/store":        {}, // rows in a file: no engine, no plan
 	"runtime":                     {"runtime/channel", "runtime/node"},
 	"runtime/builtin":             {"runtime/channel", "runtime/node", "schemas/pipeline"},
 	"runtime/channel":             {},

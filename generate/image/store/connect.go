@@ -1,0 +1,354 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+)
+
+//go:embed schema.sql
+var schema1 string
+
+//go:embed schema_2.sql
+var schema2 string
+
+// migrations lead from each version to the next; that of an empty file is 0.
+func migrations() []string { return []string{schema1, schema2} }
+
+// version is that of this schema (PRAGMA user_version), applicationID says
+// that a file is ours (PRAGMA application_id).
+const (
+	version       = 2
+	applicationID = 0x6d6e6963 // "mnic"
+)
+
+// connect opens the database. A file of the right version is not looked at
+// further: SQLite and the sums of rows find damage where it is met.
+func (s *Store) connect(ctx context.Context) error {
+	if !s.memory {
+		if err := s.place(); err != nil {
+			return err
+		}
+	}
+	db, err := sql.Open("sqlite", s.dsn())
+	if err != nil {
+		return err
+	}
+	// One: a database in memory lives as long as its connection, and what a
+	// process asks comes one after the other anyway.
+	db.SetMaxOpenConns(1)
+	s.db = db
+	var got int
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&got); err != nil {
+		return err
+	}
+	if !s.memory {
+		if s.file, err = os.Stat(s.path); err != nil {
+			return err
+		}
+		if !s.walWorks {
+			if _, err := db.ExecContext(ctx, "PRAGMA journal_mode = DELETE"); err != nil {
+				return err
+			}
+		}
+	}
+	if got == version {
+		return nil
+	}
+	return s.migrate(ctx, db)
+}
+
+// dsn is what to open, and the settings of the connection: the time to wait
+// for locks comes first, as the other settings may meet one.
+func (s *Store) dsn() string {
+	query := "?_busy_timeout=1000&_foreign_keys=1&_synchronous=NORMAL&_txlock=immediate&_pragma=trusted_schema(0)&_pragma=cell_size_check(1)"
+	if s.memory {
+		return "file::memory:" + query
+	}
+	if s.opt.vfs != "" {
+		query += "&vfs=" + s.opt.vfs
+	}
+	path := filepath.ToSlash(s.path)
+	if !strings.HasPrefix(path, "/") { // a drive
+		path = "/" + path
+	}
+	return "file://" + (&url.URL{Path: path}).EscapedPath() + query
+}
+
+// place makes the directory and refuses what is no file.
+func (s *Store) place() error {
+	info, err := os.Stat(s.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
+			return err
+		}
+	case err != nil:
+		return err
+	case info.IsDir():
+		// A container engine makes an empty one where a file to mount is missing.
+		if entries, err := os.ReadDir(s.path); err != nil || len(entries) > 0 {
+			return &unusableError{"is a directory"}
+		}
+		return &damagedError{"was an empty directory"}
+	case !info.Mode().IsRegular():
+		return &unusableError{"is not a regular file"}
+	case !writable(s.path):
+		return &unusableError{"is read-only"}
+	}
+	// SQLite makes its journal beside the file.
+	if !writable(filepath.Dir(s.path)) {
+		return &unusableError{"is in a read-only directory"}
+	}
+	return nil
+}
+
+// migrate brings a database that is older than this program up to date, or
+// refuses it.
+func (s *Store) migrate(ctx context.Context, db *sql.DB) error {
+	if foreign(ctx, db) {
+		return &unusableError{"is a database of another program, and left as it is"}
+	}
+	if s.opt.pageSize != 0 {
+		if _, err := db.ExecContext(ctx, "PRAGMA page_size = "+strconv.Itoa(s.opt.pageSize)); err != nil {
+			return err
+		}
+	}
+	if s.walWorks && !s.memory {
+		// What it answers does not matter: the old journal is fine, too.
+		if _, err := db.ExecContext(ctx, "PRAGMA journal_mode = WAL"); err != nil {
+			return err
+		}
+	}
+	return transact(ctx, db, nil, func(tx *sql.Tx) error {
+		var from, tables int // another process may have been here meanwhile
+		if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&from); err != nil {
+			return err
+		}
+		err := tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name = 'image_metadata'").Scan(&tables)
+		if err != nil {
+			return err
+		}
+		if from > version || from < 0 {
+			return &damagedError{fmt.Sprintf("is of schema version %d, and this program knows %d", from, version)}
+		}
+		if from == 0 && tables > 0 {
+			from = 1 // the table as it was before it had a version
+		}
+		if from == version {
+			return nil
+		}
+		for _, statements := range migrations()[from:] {
+			if _, err := tx.ExecContext(ctx, statements); err != nil {
+				return err
+			}
+		}
+		if err := s.seal(ctx, tx); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, version))
+		return err
+	})
+}
+
+// seal gives the rows of an older version their sequence and their sum.
+func (s *Store) seal(ctx context.Context, tx *sql.Tx) error {
+	all, err := queryTexts(ctx, tx, selected+"WHERE sum IS NULL ORDER BY coalesce(last_used, created_at), id")
+	if err != nil {
+		return err
+	}
+	for i, texts := range all {
+		texts[colUsed] = strconv.Itoa(i + 1)
+		if texts[colSize] == "" {
+			texts[colSize] = "0"
+		}
+		texts[colSum] = sum(texts[:colSum])
+		row, ok := rowOf(texts)
+		if !ok || row.check() != nil {
+			continue // stays without a sum: never to be read
+		}
+		if _, err := tx.ExecContext(ctx, upsert, row.values()...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// foreign tells a sound database of somebody else's.
+func foreign(ctx context.Context, db *sql.DB) bool {
+	var tables, ours, id int
+	err := db.QueryRowContext(ctx, "SELECT count(*), coalesce(sum(name = 'image_metadata'), 0) FROM sqlite_schema").Scan(&tables, &ours)
+	if err != nil || tables == 0 || ours > 0 {
+		return false
+	}
+	err = db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id)
+	return err == nil && id != applicationID
+}
+
+func (s *Store) disconnect() error {
+	if s.db == nil {
+		return nil
+	}
+	err := s.db.Close()
+	s.db = nil
+	return err
+}
+
+// diagnosis is what an error means for the database.
+type diagnosis int
+
+const (
+	damaged  diagnosis = iota // never to be used again
+	busy                      // somebody else has a lock
+	moved                     // the file is no longer there, or another one
+	noShared                  // the file system has no shared memory for write-ahead logging
+	unusable                  // read-only, full, forbidden, …
+)
+
+// unusableError is a file that must stay as it is; damagedError one that goes.
+type (
+	unusableError struct{ why string }
+	damagedError  struct{ why string }
+)
+
+func (e *unusableError) Error() string { return e.why }
+func (e *damagedError) Error() string  { return e.why }
+
+// diagnose takes what it does not know for damage: the statements and what is
+// bound to them are right, so it is what was read that surprised.
+func diagnose(err error) diagnosis {
+	var (
+		code    *sqlite.Error
+		refused *unusableError
+		path    *fs.PathError
+	)
+	switch {
+	case errors.As(err, &refused), errors.As(err, &path):
+		return unusable
+	case errors.As(err, &code):
+		return diagnoseCode(code.Code())
+	}
+	return damaged
+}
+
+func diagnoseCode(code int) diagnosis {
+	switch code {
+	case lib.SQLITE_READONLY_DBMOVED:
+		return moved
+	case lib.SQLITE_IOERR_SHMOPEN, lib.SQLITE_IOERR_SHMSIZE, lib.SQLITE_IOERR_SHMLOCK, lib.SQLITE_IOERR_SHMMAP:
+		return noShared
+	case lib.SQLITE_IOERR_SHORT_READ, lib.SQLITE_IOERR_CORRUPTFS, lib.SQLITE_IOERR_DATA:
+		return damaged
+	}
+	switch code & 0xff {
+	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED, lib.SQLITE_PROTOCOL:
+		return busy
+	// All statements are ours and right, so an error in one, or a value that
+	// does not fit, comes from a schema or an index that is not what we made.
+	case lib.SQLITE_CORRUPT, lib.SQLITE_NOTADB, lib.SQLITE_ERROR, lib.SQLITE_SCHEMA, lib.SQLITE_CONSTRAINT,
+		lib.SQLITE_MISMATCH, lib.SQLITE_INTERNAL, lib.SQLITE_FORMAT, lib.SQLITE_EMPTY, lib.SQLITE_TOOBIG, lib.SQLITE_RANGE:
+		return damaged
+	}
+	return unusable
+}
+
+// repair removes what an error says is in the way: with is to try again.
+func (s *Store) repair(ctx context.Context, why diagnosis, err error) {
+	if s.memory { // nothing to save
+		_ = s.disconnect()
+		return
+	}
+	var code *sqlite.Error
+	readOnly := errors.As(err, &code) && code.Code()&0xff == lib.SQLITE_READONLY
+	switch {
+	case why == moved:
+		_ = s.disconnect()
+	case why == noShared && s.walWorks:
+		s.walWorks = false
+		_ = s.disconnect()
+	// A file that may be written and that SQLite takes for read-only says so
+	// itself, in a byte of its header.
+	case why == damaged, readOnly && writable(s.path) && writable(filepath.Dir(s.path)):
+		s.setAside(ctx, err)
+	default:
+		s.giveUp(reason(err))
+	}
+}
+
+// giveUp goes on in memory.
+func (s *Store) giveUp(why string) {
+	_ = s.disconnect()
+	s.memory = true
+	s.note("%s; nothing is kept of this run (set %s to a file that can be written)", why, EnvPath)
+}
+
+// setAside renames the database and its journals, for a new one to be made.
+func (s *Store) setAside(ctx context.Context, cause error) {
+	if s.db != nil && foreign(ctx, s.db) {
+		s.giveUp("is a database of another program, and left as it is")
+		return
+	}
+	opened := s.file
+	_ = s.disconnect()
+	if s.renewed++; s.renewed > 2 {
+		s.giveUp("damaged again and again: " + reason(cause))
+		return
+	}
+	// Another process may have found the same and been faster.
+	if now, err := os.Stat(s.path); opened != nil && err == nil && !os.SameFile(opened, now) {
+		return
+	}
+	aside := s.path + ".corrupt-" + s.opt.now().UTC().Format("20060102-150405.000")
+	if err := os.Rename(s.path, aside); err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			s.giveUp(fmt.Sprintf("damaged (%s) and cannot be renamed: %s", reason(cause), reason(err)))
+		}
+		return
+	}
+	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
+		_ = os.Rename(s.path+suffix, aside+suffix)
+	}
+	s.note("%s; set aside as %s, a new one begun", reason(cause), filepath.Base(aside))
+}
+
+// reason is an error in the user's words, on one line.
+func reason(err error) string {
+	var (
+		code *sqlite.Error
+		path *fs.PathError
+		link *os.LinkError
+	)
+	switch {
+	case errors.As(err, &path):
+		return path.Op + " " + path.Path + ": " + path.Err.Error()
+	case errors.As(err, &link):
+		return link.Err.Error()
+	case !errors.As(err, &code):
+		return err.Error()
+	}
+	switch code.Code() & 0xff {
+	case lib.SQLITE_READONLY:
+		return "is read-only"
+	case lib.SQLITE_FULL:
+		return "the disk is full"
+	case lib.SQLITE_CANTOPEN:
+		return "cannot be opened"
+	case lib.SQLITE_NOTADB:
+		return "is no SQLite database"
+	case lib.SQLITE_IOERR:
+		return "the file system does not do what SQLite needs: " + code.Error()
+	}
+	text, _, _ := strings.Cut(code.Error(), "\n")
+	return "damaged: " + text
+}

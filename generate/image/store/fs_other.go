@@ -1,0 +1,6 @@
+//go:build !linux
+
+package store
+
+// remote is not known here: SQLite's own refusal must do.
+func remote(string) bool { return false }
