@@ -200,6 +200,10 @@ func (s *Store) disconnect() error {
 	if s.db == nil {
 		return nil
 	}
+	if s.lookUp != nil {
+		_ = s.lookUp.Close()
+		s.lookUp = nil
+	}
 	err := s.db.Close()
 	s.db = nil
 	return err

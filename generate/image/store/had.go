@@ -15,20 +15,25 @@ func (s *Store) Had(ctx context.Context, project string) (map[string]Row, error)
 		if err != nil {
 			return err
 		}
-		look, err := tx.PrepareContext(ctx, selected+"WHERE image_name = ? AND image_tag = ?")
+		refs := make([]Ref, len(uses))
+		for i, use := range uses {
+			refs[i] = use.Ref
+		}
+		names, err := namesOf(refs)
 		if err != nil {
 			return err
 		}
-		defer look.Close()
+		rows, err := tx.QueryContext(ctx, lookUp, names)
+		if err != nil {
+			return err
+		}
+		known, err := newest(rows)
+		if err != nil {
+			return err
+		}
 		for _, use := range uses {
-			if _, later := got[use.Node]; later {
-				continue
-			}
-			row, ok, err := one(ctx, look, use.Ref)
-			if err != nil {
-				return err
-			}
-			if ok && row.Status == Available {
+			row, ok := known[use.Ref]
+			if _, later := got[use.Node]; !later && ok && row.Status == Available {
 				got[use.Node] = row
 			}
 		}

@@ -3,82 +3,87 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"slices"
+)
+
+// The names come as one JSON array: one statement, prepared once, answers for
+// all of them, and sees one state. Asking 20 times takes four times as long.
+const (
+	lookUp      = selected + `WHERE (image_name, image_tag) IN (SELECT value->>0, value->>1 FROM json_each(?1))`
+	lookUpNames = selected + `WHERE image_name IN (SELECT value FROM json_each(?1)) AND status = 'available'`
 )
 
 // Get looks images up. What the cache does not know, or knows in a damaged
 // row, is missing in the answer.
 func (s *Store) Get(ctx context.Context, refs []Ref) (map[Ref]Row, error) {
+	names, err := namesOf(refs)
+	if err != nil {
+		return nil, err
+	}
 	var got map[Ref]Row
-	err := s.read(ctx, func(tx *sql.Tx) error {
-		got = make(map[Ref]Row, len(refs))
-		look, err := tx.PrepareContext(ctx, selected+"WHERE image_name = ? AND image_tag = ?")
+	err = s.with(ctx, func(db *sql.DB) error {
+		if s.lookUp == nil {
+			if s.lookUp, err = db.PrepareContext(ctx, lookUp); err != nil {
+				return err
+			}
+		}
+		rows, err := s.lookUp.QueryContext(ctx, names)
 		if err != nil {
 			return err
 		}
-		defer look.Close()
-		for _, ref := range refs {
-			row, ok, err := one(ctx, look, ref)
-			if err != nil {
-				return err
-			}
-			if ok {
-				got[ref] = row
-			}
-		}
-		return nil
+		got, err = newest(rows)
+		return err
 	})
 	return got, err
 }
 
-// one is the row of a name. A damaged index can lead to several, of which the
-// latest counts, or to that of another name, which does not.
-func one(ctx context.Context, look *sql.Stmt, ref Ref) (best Row, ok bool, err error) {
-	rows, err := look.QueryContext(ctx, ref.Name, ref.Tag)
-	if err != nil {
-		return Row{}, false, err
+func namesOf(refs []Ref) (string, error) {
+	names := make([][2]string, len(refs))
+	for i, ref := range refs {
+		names[i] = [2]string{ref.Name, ref.Tag}
 	}
+	data, err := json.Marshal(names)
+	return string(data), err
+}
+
+// newest is the rows by their names. A damaged index can lead to several of
+// one name: the latest counts. To a row of another name, too: it is known by
+// its own, which the sum covers.
+func newest(rows *sql.Rows) (map[Ref]Row, error) {
 	defer rows.Close()
-	err = eachRow(rows, func(row Row) {
-		if row.Ref() == ref && (!ok || row.Used > best.Used) {
-			best, ok = row, true
+	got := map[Ref]Row{}
+	err := eachRow(rows, func(row Row) {
+		if best, ok := got[row.Ref()]; !ok || row.Used > best.Used {
+			got[row.Ref()] = row
 		}
 	})
-	return best, ok, err
+	return got, err
 }
 
 // Latest is the available image of each name that was used last.
 func (s *Store) Latest(ctx context.Context, names []string) (map[string]Row, error) {
+	wanted, err := json.Marshal(names)
+	if err != nil {
+		return nil, err
+	}
 	var got map[string]Row
-	err := s.read(ctx, func(tx *sql.Tx) error {
+	err = s.read(ctx, func(tx *sql.Tx) error {
 		got = make(map[string]Row, len(names))
-		look, err := tx.PrepareContext(ctx, selected+"WHERE image_name = ? AND status = 'available'")
+		rows, err := tx.QueryContext(ctx, lookUpNames, string(wanted))
 		if err != nil {
 			return err
 		}
-		defer look.Close()
-		for _, name := range names {
-			if err := latest(ctx, look, name, got); err != nil {
-				return err
+		all, err := newest(rows)
+		for _, row := range all {
+			if best, ok := got[row.Name]; row.Status == Available && (!ok || row.Used > best.Used) {
+				got[row.Name] = row
 			}
 		}
-		return nil
+		return err
 	})
 	return got, err
-}
-
-func latest(ctx context.Context, look *sql.Stmt, name string, got map[string]Row) error {
-	rows, err := look.QueryContext(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	return eachRow(rows, func(row Row) {
-		if best, ok := got[name]; row.Name == name && row.Status == Available && (!ok || row.Used > best.Used) {
-			got[name] = row
-		}
-	})
 }
 
 // Put adds rows or replaces those of the same name: all or none. Each is given
@@ -114,8 +119,35 @@ func (s *Store) Put(ctx context.Context, rows ...Row) error {
 				return err
 			}
 		}
-		return nil
+		return readBack(ctx, tx, rows)
 	})
+}
+
+// readBack finds what a damaged schema or index would never find again: the
+// image would be built for ever.
+func readBack(ctx context.Context, tx *sql.Tx, rows []Row) error {
+	refs := make([]Ref, len(rows))
+	for i, row := range rows {
+		refs[i] = row.Ref()
+	}
+	names, err := namesOf(refs)
+	if err != nil {
+		return err
+	}
+	found, err := tx.QueryContext(ctx, lookUp, names)
+	if err != nil {
+		return err
+	}
+	got, err := newest(found)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if got[row.Ref()].Used < row.Used { // more when a name was put twice
+			return &damagedError{"damaged: what is written cannot be read"}
+		}
+	}
+	return nil
 }
 
 // sequence is the next one. A damaged one that leaves no room is passed over.
@@ -140,45 +172,63 @@ func (s *Store) Touch(ctx context.Context, uses []Use) error {
 	if len(uses) == 0 {
 		return nil
 	}
+	refs := make([]Ref, len(uses))
+	for i, use := range uses {
+		refs[i] = use.Ref
+	}
+	names, err := namesOf(refs)
+	if err != nil {
+		return err
+	}
 	now := s.opt.now()
 	return s.write(ctx, func(tx *sql.Tx) error {
 		next, err := sequence(ctx, tx)
 		if err != nil {
 			return err
 		}
-		look, err := tx.PrepareContext(ctx, selected+"WHERE image_name = ? AND image_tag = ?")
+		rows, err := tx.QueryContext(ctx, lookUp, names)
 		if err != nil {
 			return err
 		}
-		defer look.Close()
-		for i, use := range uses {
-			row, ok, err := one(ctx, look, use.Ref)
-			if err != nil {
-				return err
-			}
-			if !ok {
-				continue
-			}
-			row.Used, row.LastUsed = next+int64(i), now
-			if err := touch(ctx, tx, row, use); err != nil {
-				return err
-			}
+		known, err := newest(rows)
+		if err != nil {
+			return err
 		}
-		return nil
+		return touch(ctx, tx, known, uses, func(row *Row) {
+			row.Used, row.LastUsed = next, now
+			next++
+		})
 	})
 }
 
-func touch(ctx context.Context, tx *sql.Tx, row Row, use Use) error {
-	texts := row.texts()
-	_, err := tx.ExecContext(ctx, `UPDATE image_metadata SET used = ?3, last_used = ?4, sum = ?5 WHERE image_name = ?1 AND image_tag = ?2`,
-		row.Name, row.Tag, row.Used, texts[colLastUsed], sum(texts))
-	if err != nil || use.Project == "" && use.Node == "" {
+func touch(ctx context.Context, tx *sql.Tx, known map[Ref]Row, uses []Use, mark func(*Row)) error {
+	update, err := tx.PrepareContext(ctx, "UPDATE image_metadata SET used = ?3, last_used = ?4, sum = ?5 WHERE image_name = ?1 AND image_tag = ?2")
+	if err != nil {
 		return err
 	}
-	used := []string{row.Name, row.Tag, use.Project, use.Node, texts[colUsed]}
-	_, err = tx.ExecContext(ctx, `INSERT INTO image_use (image_name, image_tag, project, node, used, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-		ON CONFLICT DO UPDATE SET used = ?5, sum = ?6`, row.Name, row.Tag, use.Project, use.Node, row.Used, sum(used))
-	return err
+	defer update.Close()
+	record, err := tx.PrepareContext(ctx, `INSERT INTO image_use (image_name, image_tag, project, node, used, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+		ON CONFLICT DO UPDATE SET used = ?5, sum = ?6`)
+	if err != nil {
+		return err
+	}
+	defer record.Close()
+	for _, use := range uses {
+		row, ok := known[use.Ref]
+		if !ok {
+			continue
+		}
+		mark(&row)
+		texts := row.texts()
+		if _, err := update.ExecContext(ctx, row.Name, row.Tag, row.Used, texts[colLastUsed], sum(texts)); err != nil {
+			return err
+		}
+		seal := sum([]string{row.Name, row.Tag, use.Project, use.Node, texts[colUsed]})
+		if _, err := record.ExecContext(ctx, row.Name, row.Tag, use.Project, use.Node, row.Used, seal); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // List is every row, the one that was used last first, with who used it.
@@ -268,10 +318,10 @@ func (s *Store) Facts(ctx context.Context, key string) (facts string, ok bool, e
 
 // PutFacts keeps what was found out about something that its key names wholly,
 // such as a base image by its id, as JSON.
-func (s *Store) PutFacts(ctx context.Context, key, json string) error {
+func (s *Store) PutFacts(ctx context.Context, key, facts string) error {
 	return s.write(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO image_facts (key, facts, sum) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET facts = ?2, sum = ?3",
-			key, json, sum([]string{key, json}))
+			key, facts, sum([]string{key, facts}))
 		return err
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Status is what is known of an image.
@@ -193,8 +194,8 @@ func (r *Row) check() error {
 		}
 	}
 	for _, text := range r.texts() {
-		if strings.ContainsRune(text, 0) {
-			return fmt.Errorf("image %s: a value with a zero byte", r.Ref())
+		if strings.ContainsRune(text, 0) || !utf8.ValidString(text) {
+			return fmt.Errorf("image %q: a value with a zero byte, or that is not UTF-8", r.Ref())
 		}
 	}
 	return nil

@@ -31,6 +31,8 @@ type Store struct {
 	turn chan struct{} // held by the method that works; guards what follows
 	db   *sql.DB       // nil: to be opened
 	file fs.FileInfo   // what was opened
+	// lookUp is prepared by the first Get.
+	lookUp *sql.Stmt
 	// walWorks until the file system refuses write-ahead logging.
 	walWorks bool
 	memory   bool // the file is given up
