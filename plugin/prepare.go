@@ -154,13 +154,12 @@ func (e *env) hostOrNone(ctx context.Context) generate.Host {
 // build makes the images that the engine does not have, or all if more is asked
 // for, pushes them if that is wanted, and brings the finished ones.
 func (e *env) build(ctx context.Context, p *prepared, o buildOptions) error {
-	images, err := o.forImages(p.plan.Images)
-	if err != nil {
+	if err := o.fit(p.plan.Images); err != nil {
 		return err
 	}
 	kit := image.BuildKit{
 		Engine: e.cli.Client(), CA: certificates(), Proxy: image.ProxyFromEnv(os.Environ()),
-		Credentials: e.cli.ConfigFile(), Options: images,
+		Credentials: e.cli.ConfigFile(), Options: o.caches,
 	}
 	if err := kit.Able(ctx); err != nil {
 		return err
@@ -174,19 +173,21 @@ func (e *env) build(ctx context.Context, p *prepared, o buildOptions) error {
 		}
 		return nil
 	}
-	if kit.Progress, err = image.NewProgress(e.terminal(), o.progress); err != nil {
+	progress, err := image.NewProgress(e.terminal(), o.progress)
+	if err != nil {
 		return err
 	}
+	kit.Progress = progress
 	var builder image.Builder = kit
-	if !images.Always() {
+	if !o.caches.Always() {
 		builder = image.NewPresent(e.cli.Client(), kit)
 	}
 	_, err = image.BuildAll(ctx, builder, p.plan.Images, 0)
 	var pushed []string
 	if err == nil && o.push {
-		pushed, err = e.push(ctx, p.plan.Images, o.repository, kit.Progress)
+		pushed, err = e.push(ctx, p.plan.Images, o.repository, progress)
 	}
-	if bad := kit.Progress.Close(); err == nil {
+	if bad := progress.Close(); err == nil {
 		err = bad
 	}
 	if ctx.Err() != nil {
