@@ -18,7 +18,11 @@ func (p *parser) node(item *node, path string) *Node {
 		return nil
 	}
 	f.require("id", "give the node an id, such as id: asr")
-	f.require("node_type", "name a built-in, or module:Class of docker.source")
+	what := "name a built-in, or module:Class of docker.source"
+	if d := f.get("docker"); d != nil && slices.ContainsFunc(d.pairs, func(kv pair) bool { return kv.key == "image" }) {
+		what = "name module:Class of the image; for one that runs beside the others any will do, such as side:Car"
+	}
+	f.require("node_type", what)
 	n := &Node{Pos: item.pos}
 	n.ID = f.text("id", "", checkID)
 	n.Type = f.text("node_type", "", oneLine)
