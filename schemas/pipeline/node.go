@@ -62,6 +62,9 @@ func (p *parser) nodeMoved(item *node) moved {
 	for _, kv := range item.pairs {
 		if (kv.key == "input" || kv.key == "output") && kv.value.kind == mapping {
 			m[kv.key] = "=" + kv.key + "s"
+			if of := slices.IndexFunc(kv.value.pairs, func(v pair) bool { return v.key == "kind" || v.key == "max_frame" }); of >= 0 {
+				m[kv.key] = "write " + kv.key + "s: {" + kv.key + ": {" + kv.value.pairs[of].key + ": …}}"
+			}
 		}
 		if b := p.builtins[kv.value.text]; kv.key == "node_type" && b != nil {
 			for _, spec := range b.Params {
