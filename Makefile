@@ -24,7 +24,7 @@ COMPOSE = -X github.com/docker/compose/v5/internal.Version=$(shell go list -m -f
 # containers. gotestsum, unlike go test, says at the end which were skipped and why.
 GOTEST = $(TESTSUM) --format pkgname-and-test-fails --format-hide-empty-pkg -- -timeout 40m -ldflags '$(COMPOSE)'
 
-.PHONY: help build install toolchain engine base-images demo test lint fmt bench soak fuzz clean shim
+.PHONY: help build install toolchain engine base-images demo test pythons lint fmt bench soak fuzz clean shim
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ test: toolchain engine base-images install $(VENV)/complete $(TESTSUM) ## set ev
 	PYTHONPATH=$(CURDIR)/runtime/python $(GOTEST) -race ./... || failed=1; \
 	exit $$failed
 
+pythons: ## the SDK's tests on every Python from 3.9 to 3.13 that is here
+	@.ci/pythons
+
 lint: toolchain shim $(LINTER) $(VENV)/complete ## every linter, and that other systems compile
 	@failed=0; \
 	$(LINTER) run ./... || failed=1; \
@@ -76,7 +79,7 @@ lint: toolchain shim $(LINTER) $(VENV)/complete ## every linter, and that other 
 	$(VENV)/bin/mypy --config-file runtime/python/pyproject.toml runtime/python/medianode || failed=1; \
 	$(VENV)/bin/ruff check $(PYCONF) --extend-exclude runtime/python . || failed=1; \
 	$(VENV)/bin/ruff format $(PYCONF) --check . || failed=1; \
-	$(VENV)/bin/shellcheck .ci/base-images .ci/engine .ci/run .ci/toolchain || failed=1; \
+	$(VENV)/bin/shellcheck .ci/base-images .ci/engine .ci/pythons .ci/run .ci/toolchain || failed=1; \
 	for os in linux darwin windows; do \
 		echo "go build for $$os without cgo"; \
 		GOOS=$$os CGO_ENABLED=0 go build ./... || failed=1; \

@@ -151,6 +151,9 @@ func (f *fields) text(key, def string, check checker) Value[string] {
 type checker func(string) (problem, hint string)
 
 func (s *source) check(n *node, path string, check checker) bool {
+	if s.full() {
+		return false // a grammar may cost more than anything else in the file
+	}
 	if check == nil {
 		check = oneLine
 	}

@@ -15,16 +15,36 @@ const window = 100
 // src it is about with a caret below, and the hint. Escapes in src do not reach
 // w; the only ones written are those that color asks for.
 func (ds Diagnostics) Format(w io.Writer, src []byte, color bool) error {
-	lines := splitLines(src)
+	l := listing{lines: splitLines(src)}
 	var b bytes.Buffer
 	for _, d := range ds {
-		d.format(&b, lines, color)
+		d.format(&b, &l, color)
 	}
 	_, err := w.Write(b.Bytes())
 	return err
 }
 
-func (d *Diagnostic) format(b *bytes.Buffer, lines []string, color bool) {
+// listing is the text that diagnostics show lines of. A line may be as long as
+// the file and hold a hundred mistakes, one after the other: its characters are
+// told apart once.
+type listing struct {
+	lines []string
+	last  int // the line that runes is, from 1
+	runes []rune
+}
+
+// line returns a line of the text, or false where there is none.
+func (l *listing) line(n int) ([]rune, bool) {
+	if n < 1 || n > len(l.lines) {
+		return nil, false
+	}
+	if n != l.last {
+		l.last, l.runes = n, []rune(l.lines[n-1])
+	}
+	return l.runes, true
+}
+
+func (d *Diagnostic) format(b *bytes.Buffer, l *listing, color bool) {
 	paint := func(code, s string) string {
 		if !color {
 			return s
@@ -36,7 +56,7 @@ func (d *Diagnostic) format(b *bytes.Buffer, lines []string, color bool) {
 		code = "33;1"
 	}
 	fmt.Fprintf(b, "%s: %s\n", paint("1", d.where()), paint(code, d.what()))
-	if text, pad, width := excerpt(lines, d.Pos); width > 0 {
+	if text, pad, width := l.excerpt(d.Pos); width > 0 {
 		caret := "^" + strings.Repeat("~", width-1)
 		fmt.Fprintf(b, "%5d | %s\n      | %s%s\n", d.Pos.Line, text, strings.Repeat(" ", pad), paint("32", caret))
 	}
@@ -47,13 +67,13 @@ func (d *Diagnostic) format(b *bytes.Buffer, lines []string, color bool) {
 
 // excerpt returns the source line made harmless, one column for each character,
 // the columns before the caret, and the caret's width: 0 if there is no line.
-func excerpt(lines []string, at Pos) (text string, pad, width int) {
-	if at.Line < 1 || at.Line > len(lines) || at.Col < 1 {
+func (l *listing) excerpt(at Pos) (text string, pad, width int) {
+	line, there := l.line(at.Line)
+	if !there || at.Col < 1 {
 		return "", 0, 0
 	}
-	line := []rune(lines[at.Line-1])
 	pad = min(at.Col-1, len(line))
-	width = tokenWidth(line[pad:])
+	width = tokenWidth(line[pad:min(len(line), pad+window+1)])
 	start, end := 0, len(line)
 	if end > window {
 		start = max(0, min(pad-window/2, end-window))

@@ -318,6 +318,9 @@ func listHint(key string, n *node) string {
 	case strings.HasSuffix(key, "_packages") && strings.HasSuffix(n.text, ".txt"):
 		return "list the packages themselves"
 	}
+	if key == "wheels" && strings.ContainsAny(n.text, "*?[") {
+		return "list each file: patterns are not read"
+	}
 	words := strings.Fields(cut(n.text))
 	if !slices.ContainsFunc(words, func(w string) bool { return !isWord(strings.ReplaceAll(w, ".", "")) }) {
 		return "write [" + strings.Join(words, ", ") + "]"

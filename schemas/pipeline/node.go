@@ -18,7 +18,11 @@ func (p *parser) node(item *node, path string) *Node {
 		return nil
 	}
 	f.require("id", "give the node an id, such as id: asr")
-	f.require("node_type", "name a built-in, or module:Class of docker.source")
+	what := "name a built-in, or module:Class of docker.source"
+	if d := f.get("docker"); d != nil && slices.ContainsFunc(d.pairs, func(kv pair) bool { return kv.key == "image" }) {
+		what = "name module:Class of the image; for one that runs beside the others any will do, such as side:Car"
+	}
+	f.require("node_type", what)
 	n := &Node{Pos: item.pos}
 	n.ID = f.text("id", "", checkID)
 	n.Type = f.text("node_type", "", oneLine)
@@ -58,6 +62,9 @@ func (p *parser) nodeMoved(item *node) moved {
 	for _, kv := range item.pairs {
 		if (kv.key == "input" || kv.key == "output") && kv.value.kind == mapping {
 			m[kv.key] = "=" + kv.key + "s"
+			if of := slices.IndexFunc(kv.value.pairs, func(v pair) bool { return v.key == "kind" || v.key == "max_frame" }); of >= 0 {
+				m[kv.key] = "write " + kv.key + "s: {" + kv.key + ": {" + kv.value.pairs[of].key + ": …}}"
+			}
 		}
 		if b := p.builtins[kv.value.text]; kv.key == "node_type" && b != nil {
 			for _, spec := range b.Params {
