@@ -54,7 +54,7 @@ func TestNodeFails(t *testing.T) {
 	}{
 		"raise":  {"Raise", []string{"node mid: process: ", "no 3 here", "frame 3 of ", "Traceback", "app.py", "in process"}},
 		"load":   {"LoadRaises", []string{"node mid: load: ", "the model is damaged", "Traceback", "app.py", "in load"}},
-		"class":  {"NoSuchClass", []string{"node mid: import: module 'app' has no class 'NoSuchClass' (its nodes: "}},
+		"class":  {"Vanished", []string{"node mid: import: module 'app' has no class 'Vanished' (its nodes: "}},
 		"exit":   {"Exit", []string{"node mid: process: ", "sys.exit(3)", "frame 3 of ", "app.py", "leaving"}},
 		"crash":  {"Crash", []string{"node mid: ", "SIGABRT", "aborting"}},
 		"memory": {"Hungry", []string{"node mid: ", "memory limit of 128 MiB", "memory_mb", "eating"}},

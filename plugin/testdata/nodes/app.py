@@ -7,6 +7,8 @@ import time
 
 from medianode import Frame, Node
 
+# Vanished was a class once: only the import of the module can tell.
+
 
 class Endless(Node):
     """Numbers, until it is stopped."""
