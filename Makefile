@@ -59,6 +59,7 @@ demo: toolchain engine base-images install ## run examples/captions
 test: toolchain engine base-images install $(VENV)/complete $(TESTSUM) ## set everything up, then every test
 	bin/docker-medianode build -f runtime/testdata/echo/pipeline.yaml --progress quiet
 	@failed=0; \
+	export MEDIANODE_TEST_PROGRAMS=$$(.ci/engine programs); \
 	export MEDIANODE_TEST_PYTHON=$(VENV)/bin/python; \
 	export MEDIANODE_TEST_SDK_IMAGE=$$(bin/docker-medianode plan -f runtime/testdata/echo/pipeline.yaml | awk '/^medianode\/echo/ {name = $$1} END {print name}'); \
 	cargo test --locked --manifest-path $(SHIM)/Cargo.toml || failed=1; \

@@ -23,19 +23,17 @@ type buildOptions struct {
 	progress   string
 	push       bool
 	repository string
-	caches     image.Options // before it is known which nodes there are
+	caches     image.Options
 }
 
-// forImages are the options with a place for each node's cache.
-func (o buildOptions) forImages(images []generate.Image) (image.Options, error) {
-	all := o.caches
-	for _, c := range all.CacheTo {
+// fit refuses caches in which an image has no place.
+func (o buildOptions) fit(images []generate.Image) error {
+	for _, c := range o.caches.CacheTo {
 		if err := c.CheckNodes(images); err != nil {
-			return all, exit(exitUsage, "--cache-to: "+err.Error())
+			return exit(exitUsage, "--cache-to: "+err.Error())
 		}
 	}
-	all.CacheFrom = image.ImportsFor(all.CacheFrom, images)
-	return all, nil
+	return nil
 }
 
 // buildFlags are those of build as they were written.
@@ -56,8 +54,8 @@ func buildCommand(e *env) *cobra.Command {
 --cache-to and --cache-from keep layers outside of the engine, in buildx's
 syntax: a reference, or type=registry|local|gha|inline and attributes. Each node
 has its own part of a cache, named for it: the tag NODE, or TAG-NODE, of a
-reference, the directory NODE below one, the scope SCOPE-NODE. All parts are
-read for each node. Two pipelines need two references, or two tags.
+reference, the directory NODE below one, the scope SCOPE-NODE. Two pipelines
+need two references, or two tags.
 
 --push pushes each image as REPOSITORY/NODE:KEY, whose KEY changes when anything
 that is built does, and prints each name with its digest on stdout. In the

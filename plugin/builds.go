@@ -17,13 +17,12 @@ import (
 // build makes the images that the engine does not have, or all if more is asked
 // for, pushes them if that is wanted, and brings the finished ones.
 func (e *env) build(ctx context.Context, p *prepared, o buildOptions) error {
-	options, err := o.forImages(p.plan.Images)
-	if err != nil {
+	if err := o.fit(p.plan.Images); err != nil {
 		return err
 	}
 	kit := image.BuildKit{
 		Engine: e.cli.Client(), CA: certificates(), Proxy: image.ProxyFromEnv(os.Environ()),
-		Credentials: e.cli.ConfigFile(), Options: options,
+		Credentials: e.cli.ConfigFile(), Options: o.caches,
 	}
 	if err := kit.Able(ctx); err != nil {
 		return err

@@ -21,7 +21,7 @@ import (
 // Options are what a command asks of all its builds.
 type Options struct {
 	// CacheTo are places that get the layers of each build, CacheFrom places
-	// where layers are looked for: see ImportsFor.
+	// where layers are looked for. Each node has its own part of them: see For.
 	CacheTo, CacheFrom []Cache
 	NoCache            bool // runs every step
 	Pull               bool // looks for a newer base image
@@ -196,20 +196,6 @@ func (c Cache) CheckNodes(images []generate.Image) error {
 	return nil
 }
 
-// ImportsFor are the places to look into for the layers of any of the images:
-// the part of each node, so that a new node finds what it shares with others,
-// and the place itself, which another tool may have written.
-func ImportsFor(from []Cache, images []generate.Image) []Cache {
-	var all []Cache
-	for _, c := range from {
-		for _, img := range images {
-			all = append(all, c.For(img.Node))
-		}
-		all = append(all, c)
-	}
-	return all
-}
-
 // entries are caches as BuildKit's client takes them, which writes into them.
 func entries(caches []Cache) []bk.CacheOptionsEntry {
 	var out []bk.CacheOptionsEntry
@@ -228,12 +214,18 @@ func (o Options) caches(node string, opt *bk.SolveOpt, exists func(string) bool)
 	if o.Pull {
 		opt.FrontendAttrs["image-resolve-mode"] = "pull"
 	}
-	own := make([]Cache, len(o.CacheTo))
-	for i, c := range o.CacheTo {
-		own[i] = c.For(node)
+	var to, from []Cache
+	for _, c := range o.CacheTo {
+		to = append(to, c.For(node))
 	}
-	there := slices.DeleteFunc(slices.Clone(o.CacheFrom), func(c Cache) bool {
+	// The node's own part, and the place itself, which another tool may have
+	// written; not the parts of other nodes. Where two caches have the first steps
+	// and one has the rest, BuildKit does not find the rest.
+	for _, c := range o.CacheFrom {
+		from = append(from, c.For(node), c)
+	}
+	from = slices.DeleteFunc(from, func(c Cache) bool {
 		return c.Type == localCache && !exists(filepath.Join(c.Attrs["src"], "index.json"))
 	})
-	opt.CacheExports, opt.CacheImports = entries(own), entries(there)
+	opt.CacheExports, opt.CacheImports = entries(to), entries(from)
 }

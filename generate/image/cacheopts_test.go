@@ -120,17 +120,6 @@ func TestEachNodeHasItsOwnCache(t *testing.T) {
 	}
 }
 
-func TestImportsFor(t *testing.T) {
-	from := []Cache{{"registry", map[string]string{"ref": "x.io/c"}}, {"local", map[string]string{"src": "d"}}}
-	var got []string
-	for _, c := range ImportsFor(from, nodes("a", "b")) {
-		got = append(got, c.Attrs["ref"]+c.Attrs["src"])
-	}
-	if want := "[x.io/c:a x.io/c:b x.io/c d/a d/b d]"; fmt.Sprint(got) != want {
-		t.Errorf("got %v, want %s", got, want)
-	}
-}
-
 func TestTagTooLongForANode(t *testing.T) {
 	c := Cache{"registry", map[string]string{"ref": "x.io/c:" + strings.Repeat("t", 120)}}
 	if err := c.CheckNodes(nodes("short")); err != nil {
@@ -144,17 +133,19 @@ func TestTagTooLongForANode(t *testing.T) {
 
 func TestOptionsOfABuild(t *testing.T) {
 	o := Options{
-		CacheTo:   []Cache{{"registry", map[string]string{"ref": "x.io/c", "mode": "max"}}},
-		CacheFrom: ImportsFor([]Cache{{"local", map[string]string{"src": "here"}}, {"local", map[string]string{"src": "nowhere"}}}, nodes("a", "b")),
-		NoCache:   true, Pull: true,
+		CacheTo: []Cache{{"registry", map[string]string{"ref": "x.io/c", "mode": "max"}}},
+		CacheFrom: []Cache{
+			{"registry", map[string]string{"ref": "x.io/c:main"}}, {"local", map[string]string{"src": "here"}}, {"local", map[string]string{"src": "nowhere"}},
+		},
+		NoCache: true, Pull: true,
 	}
 	opt := bk.SolveOpt{FrontendAttrs: map[string]string{}}
-	o.caches("b", &opt, func(name string) bool { return name == "here/a/index.json" })
+	o.caches("b", &opt, func(name string) bool { return name == "here/b/index.json" })
 	if got := fmt.Sprint(opt.CacheExports, opt.CacheImports, opt.FrontendAttrs); got !=
-		"[{registry map[mode:max ref:x.io/c:b]}] [{local map[src:here/a]}] map[image-resolve-mode:pull no-cache:]" {
+		"[{registry map[mode:max ref:x.io/c:b]}] [{registry map[ref:x.io/c:main-b]} {registry map[ref:x.io/c:main]} {local map[src:here/b]}] map[image-resolve-mode:pull no-cache:]" {
 		t.Errorf("got %s", got)
 	}
-	opt.CacheImports[0].Attrs["digest"] = "as BuildKit's client does"
+	opt.CacheImports[1].Attrs["digest"] = "as BuildKit's client does"
 	if len(o.CacheFrom[0].Attrs) != 1 {
 		t.Error("one build writes into the options of another")
 	}
