@@ -162,6 +162,38 @@ func TestWatchKeepsTheLastLines(t *testing.T) {
 	}
 }
 
+// A cache that is not there yet is no error, neither shown nor blamed for a
+// failure; one that cannot be read is shown.
+func TestWatchOfAMissingCache(t *testing.T) {
+	var shown bytes.Buffer
+	p, err := NewProgress(&shown, "plain")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWatch("asr", p)
+	now := time.Now()
+	for ref, reason := range map[string]string{
+		"ghcr.io/me/cache:asr": "failed to configure registry cache importer: ghcr.io/me/cache:asr: not found",
+		"ghcr.io/me/other:asr": "failed to configure registry cache importer: unauthorized",
+	} {
+		v := &bk.Vertex{Digest: digest.FromString(ref), Name: "importing cache manifest from " + ref, Started: &now, Completed: &now, Error: reason}
+		w.updates <- &bk.SolveStatus{Vertexes: []*bk.Vertex{v}}
+	}
+	close(w.updates)
+	<-w.done
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	text := shown.String()
+	if !strings.Contains(text, "[asr] no cache yet at ghcr.io/me/cache:asr") || strings.Contains(text, "not found") || !strings.Contains(text, "ERROR: failed to configure registry cache importer: unauthorized") {
+		t.Errorf("shown:\n%s", text)
+	}
+	var failed *BuildError
+	if err := w.failure(errors.New("x")); !errors.As(err, &failed) || failed.Step != "" {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestQuietProgressThatNothingUses(t *testing.T) {
 	for _, mode := range []string{"auto", "plain", "json", "quiet"} {
 		var out bytes.Buffer
