@@ -8,8 +8,8 @@ import platform
 import sys
 
 # What a build, pip and the SDK import; ensurepip and venv are packages of their own on Debian.
-MODULES = "venv ensurepip ssl zlib ctypes mmap fcntl select asyncio compileall hashlib".split()
-PROGRAMS = "apt-get install".split()
+MODULES = ["venv", "ensurepip", "ssl", "zlib", "ctypes", "mmap", "fcntl", "select", "asyncio", "compileall", "hashlib"]
+PROGRAMS = ["apt-get", "install"]
 VENV = "/opt/venv"
 
 
