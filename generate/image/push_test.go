@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containerd/errdefs"
+	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
+	moby "github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/moby/moby/client"
 
@@ -130,4 +133,20 @@ func TestPush(t *testing.T) {
 	if _, err := Push(ctx, engine, img, ref, "", nil); !errors.Is(err, context.Canceled) || engine.keys[ref] != "" {
 		t.Errorf("%v, asked %v", err, engine.asked)
 	}
+}
+
+// stock is an engine that has some images: their keys by reference.
+type stock struct {
+	Engine
+	keys map[string]string
+}
+
+func (s *stock) ImageInspect(_ context.Context, ref string, _ ...client.ImageInspectOption) (client.ImageInspectResult, error) {
+	key, ok := s.keys[ref]
+	if !ok {
+		return client.ImageInspectResult{}, fmt.Errorf("%s: %w", ref, errdefs.ErrNotFound)
+	}
+	config := &dockerspec.DockerOCIImageConfig{}
+	config.Labels = map[string]string{KeyLabel: key}
+	return client.ImageInspectResult{InspectResponse: moby.InspectResponse{ID: "sha256:" + ref, Config: config}}, nil
 }
