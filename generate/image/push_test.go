@@ -10,8 +10,6 @@ import (
 	"testing"
 
 	"github.com/containerd/errdefs"
-	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
-	moby "github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/moby/moby/client"
 
@@ -30,13 +28,20 @@ func TestCheckRepository(t *testing.T) {
 	}
 }
 
-// hall is an engine that pushes: what it says while it does, and what it was
-// asked.
+// hall is an engine that pushes: the keys of its images by reference, what it
+// says while it pushes, and what it was asked.
 type hall struct {
-	*stock
+	keys  map[string]string
 	says  []jsonstream.Message
 	fails error
 	asked []string
+}
+
+func (h *hall) ImageInspect(_ context.Context, ref string, _ ...client.ImageInspectOption) (client.ImageInspectResult, error) {
+	if _, ok := h.keys[ref]; !ok {
+		return client.ImageInspectResult{}, fmt.Errorf("%s: %w", ref, errdefs.ErrNotFound)
+	}
+	return client.ImageInspectResult{}, nil
 }
 
 func (h *hall) ImageTag(_ context.Context, o client.ImageTagOptions) (client.ImageTagResult, error) {
@@ -101,7 +106,7 @@ func TestPush(t *testing.T) {
 			"push the image of asr to " + ref + `: http: server gave HTTP response to HTTPS client: the registry speaks plain HTTP: put {"insecure-registries": ["ghcr.io"]} into the engine's daemon.json and restart it`},
 		{nil, errors.New("no space left"), "push the image of asr to " + ref + ": no space left"},
 	} {
-		engine := &hall{stock: &stock{keys: map[string]string{img.Ref: "key"}}, says: c.says, fails: c.fails}
+		engine := &hall{keys: map[string]string{img.Ref: "key"}, says: c.says, fails: c.fails}
 		var shown strings.Builder
 		progress, err := NewProgress(&shown, "plain")
 		if err != nil {
@@ -123,30 +128,14 @@ func TestPush(t *testing.T) {
 	}
 	// A name that was there before stays, and one of ours goes though the push was
 	// interrupted.
-	engine := &hall{stock: &stock{keys: map[string]string{img.Ref: "key", ref: "key"}}}
+	engine := &hall{keys: map[string]string{img.Ref: "key", ref: "key"}}
 	if _, err := Push(t.Context(), engine, img, ref, "", nil); err != nil || engine.keys[ref] == "" {
 		t.Errorf("%v, asked %v", err, engine.asked)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	engine = &hall{stock: &stock{keys: map[string]string{img.Ref: "key"}}, fails: ctx.Err()}
+	engine = &hall{keys: map[string]string{img.Ref: "key"}, fails: ctx.Err()}
 	if _, err := Push(ctx, engine, img, ref, "", nil); !errors.Is(err, context.Canceled) || engine.keys[ref] != "" {
 		t.Errorf("%v, asked %v", err, engine.asked)
 	}
-}
-
-// stock is an engine that has some images: their keys by reference.
-type stock struct {
-	Engine
-	keys map[string]string
-}
-
-func (s *stock) ImageInspect(_ context.Context, ref string, _ ...client.ImageInspectOption) (client.ImageInspectResult, error) {
-	key, ok := s.keys[ref]
-	if !ok {
-		return client.ImageInspectResult{}, fmt.Errorf("%s: %w", ref, errdefs.ErrNotFound)
-	}
-	config := &dockerspec.DockerOCIImageConfig{}
-	config.Labels = map[string]string{KeyLabel: key}
-	return client.ImageInspectResult{InspectResponse: moby.InspectResponse{ID: "sha256:" + ref, Config: config}}, nil
 }
