@@ -30,7 +30,7 @@ func (p *parser) builtinParams(parent *fields, v *node, n *Node, b *Builtin) {
 			}
 			continue
 		}
-		n.Params.At[spec.Name] = f.pairs[spec.Name].at
+		n.Params.At[spec.Name] = value.pos
 		n.Params.Values[spec.Name] = f.param(spec, value)
 	}
 }

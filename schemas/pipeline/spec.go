@@ -64,7 +64,8 @@ type Node struct {
 // Params is the free mapping handed to a node as it is. Values are bool, int64,
 // uint64, *big.Int (integers beyond both), float64, string, nil, []any and
 // map[string]any; for a built-in, defaults of parameters not written are filled
-// in. At has the place of each top-level key that was written.
+// in. At has the place of each top-level key that was written; of a built-in,
+// of its value, which is what a mistake is about.
 type Params struct {
 	Values map[string]any
 	At     map[string]Pos

@@ -34,7 +34,7 @@ func TestSpec(t *testing.T) {
 		"network":    {asr.Docker.Network.V, "none"},
 		"restart":    {asr.Docker.Restart.Policy.V, "no"},
 		"param":      {s.Nodes[0].Params.Values, map[string]any{"path": "speech.wav", "frame_ms": 20.0, "paced": false}},
-		"param pos":  {s.Nodes[0].Params.At["frame_ms"], at(7, 32)},
+		"param pos":  {s.Nodes[0].Params.At["frame_ms"], at(7, 42)},
 		"built in":   {s.Nodes[0].Outputs["output"].Kind.V, "audio"},
 		"no input":   {len(s.Nodes[0].Inputs), 0},
 		"buffer":     {s.Connections[0].Buffer, pipeline.Value[int]{V: 16, Pos: at(22, 37), Set: true}},
