@@ -98,7 +98,17 @@ func (m small) try(ctx context.Context, path string, changed map[string][]byte) 
 	if err != nil {
 		return 0, nil, err
 	}
-	return hits, s.Notes(), useAsCache(ctx, s)
+	notes = s.Notes()
+	if err = useAsCache(ctx, s); err == nil {
+		return hits, append(notes, s.Notes()...), nil
+	}
+	// Damage that a later step met took with it what an earlier one had put:
+	// that is a miss, and must be the last.
+	more := s.Notes()
+	if len(more) == 0 {
+		return hits, notes, err
+	}
+	return hits, append(notes, more...), useAsCache(ctx, s)
 }
 
 func (m small) answers(ctx context.Context, s *Store) (int, error) {
@@ -184,7 +194,7 @@ func (m small) tryAll(t *testing.T, suffix string, changes func(yield func(chang
 	for range runtime.GOMAXPROCS(0) {
 		wait.Go(func() {
 			for c := range work {
-				dir, err := os.MkdirTemp("", "store")
+				dir, err := os.MkdirTemp(memoryDir(), "store")
 				if err != nil {
 					t.Error(err)
 					continue
@@ -214,16 +224,23 @@ func (m small) tryAll(t *testing.T, suffix string, changes func(yield func(chang
 	return hits, asides
 }
 
+// memoryDir is for thousands of files: on a disk each waits for it.
+func memoryDir() string {
+	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
+		return "/dev/shm"
+	}
+	return ""
+}
+
 // flips are the bytes of a file, each with all its bits changed, or one.
 func flips(data []byte, step int) func(func(change) bool) {
 	return func(yield func(change) bool) {
 		for i := 0; i < len(data); i += step {
-			for _, mask := range []byte{0xff, 1 << rand.N(8)} {
-				changed := bytes.Clone(data)
-				changed[i] ^= mask
-				if !yield(change{fmt.Sprintf("byte %d ^ %#x", i, mask), changed}) {
-					return
-				}
+			mask := []byte{0xff, 1 << rand.N(8)}[rand.N(2)]
+			changed := bytes.Clone(data)
+			changed[i] ^= mask
+			if !yield(change{fmt.Sprintf("byte %d ^ %#x", i, mask), changed}) {
+				return
 			}
 		}
 	}
@@ -232,7 +249,7 @@ func flips(data []byte, step int) func(func(change) bool) {
 func TestEveryByteFlipped(t *testing.T) {
 	m := makeSmall(t, false)
 	hits, asides := m.tryAll(t, "", flips(m.files[""], 1))
-	t.Logf("%d bytes, 2 flips each: %d hits of the %d rows, %d set aside", len(m.files[""]), hits, len(m.refs)-1, asides)
+	t.Logf("%d bytes: %d hits of the %d rows, %d set aside", len(m.files[""]), hits, len(m.refs)-1, asides)
 	if hits == 0 || asides == 0 {
 		t.Error("want both")
 	}

@@ -35,6 +35,7 @@ type Store struct {
 	lookUp *sql.Stmt
 	// walWorks until the file system refuses write-ahead logging.
 	walWorks bool
+	lockable bool // once it was tried
 	memory   bool // the file is given up
 	renewed  int  // how often a database was set aside
 	closed   bool
@@ -135,6 +136,12 @@ func (s *Store) with(ctx context.Context, f func(*sql.DB) error) error {
 			s.repair(ctx, why, err)
 			continue
 		}
+		if !s.lockable && !lockable(filepath.Dir(s.path)) {
+			try++
+			s.giveUp("the file system has no locks")
+			continue
+		}
+		s.lockable = true
 		if time.Since(begun) > s.opt.patience {
 			try++
 			s.giveUp(fmt.Sprintf("locked by another process for %s", s.opt.patience))
