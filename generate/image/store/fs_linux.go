@@ -21,7 +21,7 @@ func remote(path string) bool {
 }
 
 func remoteType(magic int64) bool {
-	switch uint32(magic) { //nolint:gosec // it has 32 bits
+	switch uint32(magic) { // it has 32 bits
 	case unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.AFS_SUPER_MAGIC,
 		unix.CODA_SUPER_MAGIC, unix.CEPH_SUPER_MAGIC, unix.OCFS2_SUPER_MAGIC, unix.V9FS_MAGIC, unix.FUSE_SUPER_MAGIC:
 		return true

@@ -146,14 +146,17 @@ func rowOf(texts []string) (Row, bool) {
 // sum is over the texts and where each ends. A byte that was flipped on the
 // disk is rarely noticed by SQLite when it lies in a value.
 func sum(texts []string) string {
-	hash := sha256.New()
-	var length [8]byte
+	size := 0
 	for _, text := range texts {
-		binary.LittleEndian.PutUint64(length[:], uint64(len(text)))
-		hash.Write(length[:])
-		hash.Write([]byte(text))
+		size += 8 + len(text)
 	}
-	return hex.EncodeToString(hash.Sum(nil)[:16])
+	all := make([]byte, 0, size)
+	for _, text := range texts {
+		all = binary.LittleEndian.AppendUint64(all, uint64(len(text)))
+		all = append(all, text...)
+	}
+	hash := sha256.Sum256(all)
+	return hex.EncodeToString(hash[:16])
 }
 
 func timeText(t time.Time) string {
