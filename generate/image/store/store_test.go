@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -229,7 +230,7 @@ func TestErrorsAreTheCallers(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := s.Put(t.Context(), full("asr", "1")); err != ErrClosed {
+	if err := s.Put(t.Context(), full("asr", "1")); !errors.Is(err, ErrClosed) {
 		t.Errorf("closed: %v", err)
 	}
 }
