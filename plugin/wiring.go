@@ -73,9 +73,13 @@ func (e *env) read() (*source, error) {
 		return nil, err
 	}
 	s := &source{path: path, dir: dir, text: text}
-	s.spec, err = pipeline.Parse(path, text, builtin.Catalog())
+	catalog := builtin.Catalog()
+	s.spec, err = pipeline.Parse(path, text, catalog)
 	if err != nil {
 		return nil, e.explain(s, err)
+	}
+	if wrong := s.leadOut(catalog); len(wrong) > 0 {
+		return nil, e.explain(s, wrong)
 	}
 	return s, nil
 }

@@ -33,11 +33,27 @@ func (s source) open() (*os.File, int64, error) {
 	return f, info.Size(), plain(err)
 }
 
+var errOutside = errors.New("leads out of the directory of the pipeline file")
+
+// Inside is an error where a path below dir leads out of it, by symbolic links
+// too. Whether there is a file is not what it asks.
+func Inside(dir, name string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if _, err = root.Stat(name); errors.Is(plain(err), errOutside) {
+		return plain(err)
+	}
+	return nil
+}
+
 // plain is an error of a root in the words of other file errors: not statat,
 // and not that a path escapes from a parent.
 func plain(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok && strings.HasSuffix(p.Error(), "path escapes from parent") { // os does not name it
-		return fmt.Errorf("%s leads out of the directory of the pipeline file", p.Path)
+		return fmt.Errorf("%s %w", p.Path, errOutside)
 	}
 	if p, ok := errors.AsType[*fs.PathError](err); ok && strings.HasSuffix(p.Op, "at") {
 		return &fs.PathError{Op: "open", Path: p.Path, Err: p.Err}
