@@ -16,7 +16,7 @@ const module = "github.com/medianode/docker-medianode"
 // the others. Whoever adds a line here changes the design, and says why.
 var imports = map[string][]string{
 	"":                            {"plugin"},
-	"plugin":                      {"generate", "generate/image", "plugin/doctor", "runtime", "runtime/builtin", "runtime/channel", "runtime/iox", "runtime/node", "runtime/python", "schemas/graph", "schemas/origin", "schemas/pipeline"},
+	"plugin":                      {"generate", "generate/image", "generate/image/base", "generate/image/cache", "generate/image/store", "plugin/doctor", "runtime", "runtime/builtin", "runtime/channel", "runtime/iox", "runtime/node", "runtime/python", "schemas/graph", "schemas/origin", "schemas/pipeline"},
 	"plugin/doctor":               {"runtime", "runtime/channel"}, // where projects lie, and the proof of shared memory
 	"schemas":                     {},                             // the JSON Schema as a file
 	"schemas/origin":              {},
@@ -24,7 +24,9 @@ var imports = map[string][]string{
 	"schemas/pipeline":            {},
 	"generate":                    {"generate/dockerfile", "runtime/channel", "schemas/pipeline"},
 	"generate/dockerfile":         {},
-	"generate/image":              {"generate", "generate/image/store"},
+	"generate/image":              {"generate"},
+	"generate/image/base":         {"generate/image", "schemas/pipeline"}, // what a base image is like, judged before a build
+	"generate/image/cache":        {"generate", "generate/image", "generate/image/store"},
 	"generate/image/store":        {}, // rows in a file: no engine, no plan
 	"runtime":                     {"runtime/channel", "runtime/node"},
 	"runtime/builtin":             {"runtime/channel", "runtime/node", "schemas/pipeline"},
