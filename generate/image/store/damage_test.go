@@ -120,7 +120,7 @@ func (m small) answers(ctx context.Context, s *Store) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	latest, err := s.Latest(ctx, []string{"asr", "tts", "bad"})
+	had, err := s.Had(ctx, "captions")
 	if err != nil {
 		return 0, err
 	}
@@ -130,7 +130,7 @@ func (m small) answers(ctx context.Context, s *Store) (int, error) {
 		}
 		list = append(list, row)
 	}
-	for _, row := range latest {
+	for _, row := range had {
 		list = append(list, row)
 	}
 	for _, row := range list {

@@ -11,8 +11,7 @@ import (
 // The names come as one JSON array: one statement, prepared once, answers for
 // all of them, and sees one state. Asking 20 times takes four times as long.
 const (
-	lookUp      = selected + `WHERE (image_name, image_tag) IN (SELECT value->>0, value->>1 FROM json_each(?1))`
-	lookUpNames = selected + `WHERE image_name IN (SELECT value FROM json_each(?1)) AND status = 'available'`
+	lookUp = selected + `WHERE (image_name, image_tag) IN (SELECT value->>0, value->>1 FROM json_each(?1))`
 )
 
 // Get looks images up. What the cache does not know, or knows in a damaged
@@ -58,30 +57,6 @@ func newest(rows *sql.Rows) (map[Ref]Row, error) {
 		if best, ok := got[row.Ref()]; !ok || row.Used > best.Used {
 			got[row.Ref()] = row
 		}
-	})
-	return got, err
-}
-
-// Latest is the available image of each name that was used last.
-func (s *Store) Latest(ctx context.Context, names []string) (map[string]Row, error) {
-	wanted, err := json.Marshal(names)
-	if err != nil {
-		return nil, err
-	}
-	var got map[string]Row
-	err = s.read(ctx, func(tx *sql.Tx) error {
-		got = make(map[string]Row, len(names))
-		rows, err := tx.QueryContext(ctx, lookUpNames, string(wanted))
-		if err != nil {
-			return err
-		}
-		all, err := newest(rows)
-		for _, row := range all {
-			if best, ok := got[row.Name]; row.Status == Available && (!ok || row.Used > best.Used) {
-				got[row.Name] = row
-			}
-		}
-		return err
 	})
 	return got, err
 }

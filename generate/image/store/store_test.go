@@ -153,15 +153,32 @@ func TestOrderIsOfUsesNotOfTheClock(t *testing.T) {
 	if got := get(t, s, Ref{"a", "1"})[Ref{"a", "1"}]; !got.LastUsed.Equal(c.at) {
 		t.Errorf("last used %v, want %v", got.LastUsed, c.at)
 	}
-	later := row("a")
-	later.Tag = "2"
-	put(t, s, later, Row{Name: "a", Tag: "3", Status: Failed})
-	got, err := s.Latest(t.Context(), []string{"a", "b", "none"})
-	if err != nil {
+}
+
+func TestHadIsTheLatestThatIsThere(t *testing.T) {
+	s := openTest(t, temporary(t), testOptions())
+	put(t, s, full("a", "1"), full("a", "2"), full("b", "1"), Row{Name: "a", Tag: "3", Status: Failed})
+	uses := []Use{
+		{Ref{"a", "2"}, "captions", "asr"}, {Ref{"b", "1"}, "captions", "tts"}, {Ref{"a", "1"}, "captions", "asr"},
+		{Ref{"a", "3"}, "captions", "asr"}, {Ref{"a", "2"}, "another", "asr"},
+	}
+	if err := s.Touch(t.Context(), uses); err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 2 || got["a"].Tag != "2" || got["b"].Tag != "1" {
-		t.Errorf("latest %+v", got)
+	for project, want := range map[string]map[string]string{
+		"captions": {"asr": "a:1", "tts": "b:1"}, "another": {"asr": "a:2"}, "none": {},
+	} {
+		got, err := s.Had(t.Context(), project)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refs := map[string]string{}
+		for node, row := range got {
+			refs[node] = row.Ref().String()
+		}
+		if !reflect.DeepEqual(refs, want) {
+			t.Errorf("%s had %v, want %v", project, refs, want)
+		}
 	}
 }
 
