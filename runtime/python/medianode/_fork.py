@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
+import threading
 import weakref
 from typing import Any, Callable, NoReturn
 
@@ -26,6 +28,8 @@ _owners: weakref.WeakSet[Any] = weakref.WeakSet()
 _samples: list[tuple[type, tuple[str, ...]]] = []
 _then: list[Callable[[], None]] = []
 _child = False
+_here = threading.local()
+_ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 def owns(owner: Any) -> None:
@@ -61,9 +65,24 @@ def _in_child() -> None:
             setattr(cls, name, _nothing)
     for call in _then:
         call()
+    _after()
 
 
-os.register_at_fork(after_in_child=_in_child)
+def _before() -> None:
+    """Hold signals back: until a child has let go of what its parent hears of them, one for it would end its parent.
+
+    A pool that is closed at once sends SIGTERM to workers that have just begun.
+    """
+    _here.masks = [*getattr(_here, "masks", ()), signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)]
+
+
+def _after() -> None:
+    masks = getattr(_here, "masks", None)
+    if masks:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop())
+
+
+os.register_at_fork(before=_before, after_in_child=_in_child, after_in_parent=_after)
 
 
 def _keep_sample(self: Any) -> None:

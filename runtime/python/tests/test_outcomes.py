@@ -425,6 +425,29 @@ class N(Node):
     run.end()
 
 
+def test_a_signal_for_a_child_that_has_just_begun_is_not_the_nodes(start: Any) -> None:
+    # As of a pool that is closed at once. Here it comes while the child has its parent's handlers.
+    code = """
+import os, signal, time
+from medianode import _fork
+class N(Node):
+    def process(self, frame):
+        _fork._then.insert(0, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        child = os.fork()
+        if child == 0:
+            time.sleep(5)
+            os._exit(7)
+        del _fork._then[0]
+        _, status = os.waitpid(child, 0)
+        time.sleep(0.1)
+        held = [number.name for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])]
+        return Frame.from_json([os.waitstatus_to_exitcode(status), self.stopping, held])
+"""
+    run = start(code)
+    assert run.ask("x") == "[-15,false,[]]"
+    run.end()
+
+
 THREADS = {
     "daemon": ("daemon=True", ""),
     "not daemon": ("daemon=False", "thread 'mine' of the node still runs and is left behind"),
