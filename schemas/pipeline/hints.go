@@ -135,9 +135,10 @@ func measured(key, s string) (string, bool) {
 	case "cores":
 		scale, ok = map[string]float64{"": 1, "m": 0.001, "c": 1, "cpu": 1, "cpus": 1, "core": 1, "cores": 1}[unit], true
 	default:
-		if unit == "k" || unit == "khz" {
+		switch unit {
+		case "k", "khz":
 			scale = 1000
-		} else if unit == "m" || unit == "mhz" {
+		case "m", "mhz":
 			scale = 1e6
 		}
 	}
