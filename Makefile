@@ -24,10 +24,10 @@ COMPOSE = -X github.com/docker/compose/v5/internal.Version=$(shell go list -m -f
 # containers. gotestsum, unlike go test, says at the end which were skipped and why.
 GOTEST = $(TESTSUM) --format pkgname-and-test-fails --format-hide-empty-pkg -- -timeout 40m -ldflags '$(COMPOSE)'
 
-.PHONY: help build install toolchain engine base-images demo test pythons lint fmt bench bench-sqlite soak fuzz clean shim
+.PHONY: help build install toolchain engine base-images demo test pythons lint fmt bench bench-images bench-sqlite soak fuzz clean shim
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Linked statically: a plugin that misses a shared library does not fail, it
 # vanishes from docker's commands without a word.
@@ -98,6 +98,9 @@ bench: engine base-images install ## one hop and a warm start, beside their floo
 # the drivers have the same name; one is told to have none.
 bench-sqlite: ## the image cache beside other SQLite drivers
 	@cd bench/sqlite && GOFLAGS=-buildvcs=false CGO_ENABLED=1 go run -ldflags '-X github.com/ncruces/go-sqlite3/driver.driverName=' .
+
+bench-images: engine base-images ## bytes of images and times of their builds, beside other Dockerfiles (6 min)
+	go run ./bench images
 
 # SOAK=60s for a short one.
 SOAK ?= 10m

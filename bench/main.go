@@ -6,6 +6,7 @@
 //	go run ./bench hop      one frame from process to process
 //	go run ./bench start    from the prompt to the first frame
 //	go run ./bench cache    the decision that nothing has to be built
+//	go run ./bench images   bytes of images and times of their builds
 //	go run ./bench soak     1080p30 for ten minutes, without a loss or a leak
 //	go run ./bench all      hop, start and cache
 package main
@@ -45,11 +46,12 @@ func main() {
 }
 
 func run(ctx context.Context, w io.Writer, args []string) error {
-	flags := flag.NewFlagSet("bench [hop|start|cache|soak|all]", flag.ContinueOnError)
+	flags := flag.NewFlagSet("bench [hop|start|cache|images|soak|all]", flag.ContinueOnError)
 	short := flags.Bool("short", false, "fewer rounds: figures are rough")
 	rounds := flags.Int("rounds", 5, "rounds, interleaved")
-	only := flags.String("only", "", "part of hop: a pattern of `path, how, size`, such as 'SDK|wheel.*3.8'")
+	only := flags.String("only", "", "part of hop or images: a pattern of `path, how, size`, such as 'SDK|wheel.*3.8'")
 	length := flags.Duration("for", 10*time.Minute, "length of soak")
+	verbose := flags.Bool("v", false, "images: show the steps of the builds on stderr")
 	what := "all"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		what, args = args[0], args[1:]
@@ -67,12 +69,14 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 		return start(ctx, w, *rounds)
 	case "cache":
 		return cacheDecision(ctx, w, *rounds)
+	case "images":
+		return images(ctx, w, *rounds, *only, *verbose)
 	case "soak":
 		return soak(ctx, w, *length)
 	case "all":
 		return errors.Join(hop(ctx, w, *rounds, *short, *only), start(ctx, w, *rounds), cacheDecision(ctx, w, *rounds))
 	}
-	return fmt.Errorf("%q: want hop, start, cache, soak or all", what)
+	return fmt.Errorf("%q: want hop, start, cache, images, soak or all", what)
 }
 
 // docker runs the docker CLI and returns what it wrote to stdout; its error has

@@ -25,8 +25,8 @@ func TestBase(t *testing.T) {
 	}
 	text := string(img.Dockerfile)
 	for _, want := range []string{
-		"FROM python:3.12-slim AS builder\n", `"-m", "venv", "/opt/venv"`, `"iceoryx2==0.10.0"`, `"apt", "gcc"`, `"apt", "libsndfile1"`, `"-r", "/opt/requirements.txt"`,
-		"COPY --from=builder --link /opt/venv /opt/venv\n", "ENV PATH=\"/opt/venv/bin:$PATH\"\n", `LABEL dev.medianode.python="3.12"`,
+		"FROM python:3.12-slim AS builder\n", `"venv", "iceoryx2==0.10.0"`, `"apt", "gcc"`, `"apt", "libsndfile1"`, `"-r", "/run/requirements.txt"`,
+		"COPY --from=builder --link /layers/common/root/ /\n", "COPY --from=builder --link /layers/5/root/ /\n", "ENV PATH=\"/opt/venv/bin:$PATH\"\n", `LABEL dev.medianode.python="3.12"`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
@@ -68,8 +68,8 @@ func TestBaseKey(t *testing.T) {
 	}
 }
 
-// A node on a base of its author's goes on with what is in it; a node on the
-// standard one does not ask.
+// A node on a base of its author's has nothing of it that its packages replace;
+// the standard base has nothing to remove.
 func TestNodeOnBase(t *testing.T) {
 	for _, fields := range []string{"base_image: 'own:1'", "python_version: 3.11"} {
 		img, err := generate.Base(dockerOf(t, fields), "x:1", "")
@@ -77,7 +77,7 @@ func TestNodeOnBase(t *testing.T) {
 			t.Fatal(err)
 		}
 		own := strings.HasPrefix(fields, "base_image")
-		for _, verb := range []string{`"venv", "/opt/venv", "/opt/medianode-base"`, `"delta", "/opt/venv"`, `"remove", "/opt/venv"`, "--mount=type=bind,from=builder,source=/opt/medianode-base,target=/run/medianode-base", "USER 0:0"} {
+		for _, verb := range []string{`"remove", "/run/medianode-gone"`, "--mount=type=bind,from=builder,source=/layers/gone,target=/run/medianode-gone", "USER 0:0"} {
 			if strings.Contains(string(img.Dockerfile), verb) != own {
 				t.Errorf("%s: %q there: %v\n%s", fields, verb, !own, img.Dockerfile)
 			}

@@ -1,54 +1,49 @@
 """One step of an image build. The Dockerfile binds this file into the step that
 runs it; no image holds it. Arguments are lists from end to end, no shell."""
 
+import importlib.metadata
 import json
 import os
+import re
+import shutil
+import stat
+import subprocess
 import sys
-
-sys.dont_write_bytecode = True  # that of what is imported below would be in the image
+import sysconfig
+import tempfile
 
 CA = "/run/secrets/ca"  # certificates for the build alone; the builder need not have any
+VENV = "/opt/venv"
+LAYERS = "/layers"  # what the final stage copies, a directory a layer
+CACHE = "/root/.cache"  # kept from build to build, used by several at once
+UV = "0.13.9"
+# The last line of setuptools whose pkg_resources does not warn on stderr.
+SETUPTOOLS = "setuptools==75.8.2"
+HEAVY = 1 << 20  # bytes of a package that are worth a layer
+# Some tools (zip among them) know no time before 1980.
+EPOCH = 315532800
+
+
+def say(text):
+    print(f"medianode: {text}", flush=True)
 
 
 def environment():
-    env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    env = dict(os.environ, DEBIAN_FRONTEND="noninteractive", SOURCE_DATE_EPOCH=str(EPOCH), PERL_HASH_SEED="0")
+    # Debug symbols hold the random directory of the compilation, and are most of the bytes.
+    env["LDFLAGS"] = f"{env.get('LDFLAGS', '')} -Wl,--strip-debug".strip()
+    env["PIP_CACHE_DIR"] = CACHE + "/pip"
+    env["NPY_DISTUTILS_APPEND_FLAGS"] = "1"  # old numpy.distutils would lose its own flags otherwise
     if os.path.exists(CA) and os.path.getsize(CA) > 0:
         for name in ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"):
             env[name] = CA
     return env
 
 
-def run(argv):
-    code = os.spawnvpe(os.P_WAIT, argv[0], argv, environment())
+def run(argv, env=None):
+    code = subprocess.call(argv, env=env or environment(), stdin=subprocess.DEVNULL)
     if code != 0:
         sys.exit(code if code > 0 else 128 - code)
-
-
-def apt(packages):
-    options = ["-o", "APT::Keep-Downloaded-Packages=true", "-o", "Acquire::Retries=3"]
-    if "PIP_CERT" in environment():
-        options += ["-o", "Acquire::https::CaInfo=" + CA]
-    run(["apt-get", *options, "update"])
-    run(["apt-get", *options, "install", "--yes", "--no-install-recommends", "--", *packages])
-
-
-class Compiled:
-    """Tells the files that have bytecode, in the way in which compileall is told what to leave out."""
-
-    def search(self, name):
-        import importlib.util
-
-        return os.path.exists(importlib.util.cache_from_source(name))
-
-
-def compile_all(directories, leave_out=None):
-    import compileall
-    import py_compile
-
-    # Files that do not compile are none of our business: packages ship templates.
-    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    for directory in directories:
-        compileall.compile_dir(directory, quiet=2, rx=leave_out, workers=0, invalidation_mode=mode)
 
 
 def python(version):
@@ -57,78 +52,74 @@ def python(version):
         sys.exit(f"base_image has Python {have}, but docker.python_version is {version[0]}")
 
 
-# The environment of a base image.
+# Debian packages.
 
 
-def venv(arguments):
-    """The environment that the base has, if it can be gone on with, or a new one.
-    What it was like is written down for delta."""
-    directory, memory = arguments
-    os.makedirs(memory)
-    with open(memory + "/had", "w", encoding="utf-8") as file:
-        json.dump({path: identity(path) for path in paths(directory)}, file)
-    if goes_on(directory):
-        print(f"goes on with {directory} of the base image", flush=True)
+def apt(packages):
+    options = ["-o", "APT::Keep-Downloaded-Packages=true", "-o", "Acquire::Retries=3", "-o", "Dpkg::Options::=--force-unsafe-io"]
+    if "PIP_CERT" in environment():
+        options += ["-o", "Acquire::https::CaInfo=" + CA]
+    before = {path: state(info) for path, info in walk("/")}
+    run(["apt-get", *options, "update"])
+    run(["apt-get", *options, "install", "--yes", "--no-install-recommends", "--", *packages])
+    # Caches of what else is there, with inode numbers and times in them.
+    for name in ("/var/cache/ldconfig/aux-cache", "/var/lib/dpkg/status-old", "/var/lib/dpkg/diversions-old",
+                 "/var/cache/debconf/config.dat-old", "/var/cache/debconf/templates.dat-old"):
+        if os.path.exists(name):
+            os.remove(name)
+    for path, info in walk("/"):
+        if before.get(path) != state(info):
+            os.utime(path, (0, 0), follow_symlinks=False)
+
+
+def state(info):
+    return info.st_ino, info.st_mtime_ns, info.st_ctime_ns
+
+
+def walk(top):
+    """Every path of the file system of top, children before their directory."""
+    device = os.lstat(top).st_dev
+    for entry in sorted(os.scandir(top), key=lambda entry: entry.name):
+        info = entry.stat(follow_symlinks=False)
+        if info.st_dev != device:
+            continue
+        if stat.S_ISDIR(info.st_mode):
+            yield from walk(entry.path)
+        else:
+            yield entry.path, info
+    yield top, os.lstat(top)
+
+
+def files_below(top):
+    return [path for path, info in walk(top) if not stat.S_ISDIR(info.st_mode)]
+
+
+# Python packages.
+
+
+def venv(packages):
+    """The environment that the base has, if it can be gone on with, or a new
+    one without pip; and packages that every node has in it."""
+    had = {path: identity(path) for path in files_below(VENV)} if os.path.isdir(VENV) else {}
+    if goes_on():
+        say(f"goes on with {VENV} of the base image")
+        own = []
     else:
-        run([sys.executable, "-m", "venv", "--clear", directory])
+        run([sys.executable, "-m", "venv", "--clear", "--without-pip", VENV])
+        own = files_below(VENV)
+    os.makedirs(LAYERS)
+    write(LAYERS + "/had", had)
+    write(LAYERS + "/common", own + standard_library())
+    install_with_any(packages)
 
 
-def goes_on(directory):
-    """Whether there is an environment of this very Python, with pip."""
-    import subprocess
-
-    program = directory + "/bin/python"
+def goes_on():
+    """Whether there is an environment of this very Python."""
     test = "import sys; sys.exit(sys.prefix == sys.base_prefix or sys.version_info[:2] != (%d, %d))" % sys.version_info[:2]
     try:
-        if subprocess.call([program, "-I", "-c", test]) != 0:
-            return False
-        if subprocess.call([program, "-I", "-c", "import pip"], stderr=subprocess.DEVNULL) != 0:
-            run([program, "-I", "-m", "ensurepip"])
+        return subprocess.call([VENV + "/bin/python", "-I", "-c", test]) == 0
     except OSError:
         return False
-    return True
-
-
-def delta(arguments):
-    """Leaves of an environment what the base does not have, and lists what only the base has."""
-    directory, memory = arguments
-    compile_all([directory + "/lib"], Compiled())
-    with open(memory + "/had", encoding="utf-8") as file:
-        had = json.load(file)
-    have = list(paths(directory))
-    emptied = set()
-    for path in have:
-        if had.get(path) == identity(path):
-            os.remove(path)
-            emptied.add(os.path.dirname(path))
-    prune(emptied, directory)
-    with open(memory + "/gone", "w", encoding="utf-8") as file:
-        json.dump(sorted(set(had) - set(have)), file)
-
-
-def remove(arguments):
-    """Removes what delta has listed."""
-    directory, memory = arguments
-    with open(memory + "/gone", encoding="utf-8") as file:
-        gone = json.load(file)
-    for path in gone:
-        os.remove(path)
-    prune({os.path.dirname(path) for path in gone}, directory)
-
-
-def prune(directories, top):
-    """Removes directories that are empty now, and those that this leaves empty."""
-    for directory in directories:
-        while directory != top and os.path.isdir(directory) and not os.listdir(directory):
-            os.rmdir(directory)
-            directory = os.path.dirname(directory)
-
-
-def paths(top):
-    """Everything below top that is no directory."""
-    for directory, children, files in os.walk(top):
-        for name in files + [c for c in children if os.path.islink(os.path.join(directory, c))]:
-            yield os.path.join(directory, name)
 
 
 def identity(path):
@@ -142,7 +133,343 @@ def identity(path):
         return [mode, hashlib.sha256(file.read()).hexdigest()]
 
 
-VERBS = {"run": run, "apt": apt, "compile": compile_all, "python": python, "venv": venv, "delta": delta, "remove": remove}
+def write(name, value):
+    with open(name, "w", encoding="utf-8") as file:
+        json.dump(value, file)
+
+
+def read(name):
+    with open(name, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def standard_library():
+    """Compiles it where the base image has no bytecode, as Python's own images
+    have none: every start of a container would compile what it imports."""
+    import importlib.util
+
+    top = sysconfig.get_path("stdlib")
+    if os.path.realpath(top) != top or not top.startswith("/usr/"):
+        return []
+    seldom = ("ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "dist-packages", "tkinter", "turtledemo")
+    names = [n for n in sources(top, seldom) if not os.path.exists(importlib.util.cache_from_source(n))]
+    compile_all(names)
+    return [n for n in map(importlib.util.cache_from_source, names) if os.path.exists(n)]
+
+
+def install(slots, arguments):
+    """Requirements and wheels, weighed against each other in one call."""
+    install_with_any(arguments)
+    if "setuptools" not in distributions() and any(imports_pkg_resources(f) for f in sources(site())):
+        # Without being asked for, setuptools is in environments up to Python 3.11 only.
+        say(f"a package imports pkg_resources without requiring it: {SETUPTOOLS} is installed besides")
+        install_with_any([SETUPTOOLS])
+    layers(slots)
+
+
+def install_with_any(arguments):
+    uv = find_uv()
+    if uv:
+        failed = with_uv(uv, arguments)
+        if not failed:
+            return
+        say(f"{failed}: pip tries")
+    with_pip(arguments)
+
+
+def with_uv(uv, arguments):
+    """Why pip should try; nothing if all is well. A package that does not compile ends the build."""
+    env = dict(environment(), UV_CACHE_DIR=CACHE + "/uv", UV_LINK_MODE="copy", UV_PYTHON_DOWNLOADS="never", UV_NO_PROGRESS="1")
+    argv = [uv, "pip", "install", "--python", VENV + "/bin/python", *arguments]
+    process = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    compiled = True
+    for line in process.stderr:
+        sys.stderr.buffer.write(line)
+        sys.stderr.flush()
+        compiled = compiled and b"Failed to build" not in line
+    code = process.wait()
+    if not compiled:
+        sys.exit(code or 1)
+    return f"uv could not install the packages (exit code {code})" if code else ""
+
+
+def find_uv():
+    """uv's program, from PyPI once for all builds of an engine."""
+    reason = configured_pip()
+    if reason:
+        say(f"pip installs the packages: {reason}, which uv does not read")
+        return None
+    home = f"{CACHE}/medianode/uv-{UV}-{sysconfig.get_config_var('SOABI')}"
+    program = home + "/bin/uv"
+    if not runs(program):
+        os.makedirs(os.path.dirname(home), exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(home)) as temp:
+            argv = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile", "--no-input",
+                    "--no-deps", "--only-binary=:all:", "--target", temp + "/uv", "uv==" + UV]
+            done = subprocess.run(argv, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            if done.returncode != 0 or not runs(temp + "/uv/bin/uv"):
+                lines = done.stdout.decode(errors="replace").strip().splitlines()
+                say(f"pip installs the packages: uv {UV} cannot be had here: {lines[-1] if lines else 'it does not run'}")
+                return None
+            try:
+                os.rename(temp + "/uv", home)
+            except OSError:  # another build was faster, or what is there does not run
+                if not runs(program):
+                    shutil.rmtree(home)
+                    os.rename(temp + "/uv", home)
+    return program
+
+
+def runs(program):
+    try:
+        return subprocess.run([program, "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    except OSError:
+        return False
+
+
+def configured_pip():
+    """How the base image configures pip, if it does: an index of one's own must not be passed over."""
+    harmless = {"PIP_CERT", "PIP_DISABLE_PIP_VERSION_CHECK", "PIP_NO_CACHE_DIR", "PIP_ROOT_USER_ACTION", "PIP_DEFAULT_TIMEOUT", "PIP_NO_INPUT"}
+    for name in sorted(os.environ):
+        if name.startswith("PIP_") and name not in harmless:
+            return name
+    home = os.path.expanduser("~")
+    for name in ("/etc/pip.conf", "/etc/xdg/pip/pip.conf", home + "/.pip/pip.conf", home + "/.config/pip/pip.conf", sys.prefix + "/pip.conf", VENV + "/pip.conf"):
+        if os.path.exists(name):
+            return name
+    return ""
+
+
+def with_pip(arguments):
+    options = ["--disable-pip-version-check", "--no-compile", "--no-input", "--progress-bar=off"]
+    if pip_version() >= (22, 3):  # the first that installs into another environment
+        run([sys.executable, "-m", "pip", "--python", VENV + "/bin/python", "install", *options, *arguments])
+        return
+    own = [VENV + "/bin/python", "-m", "pip"]
+    before = set(distributions())
+    run([own[0], "-m", "ensurepip"])
+    brought = set(distributions()) - before - {"pip"}
+    if brought:
+        run([*own, "uninstall", "--yes", *sorted(brought)])
+    run([*own, "install", *options, *arguments])
+    if "pip" not in before and not any(re.match(r"pip\b(?!-)", line) for line in requested(arguments)):
+        run([*own, "uninstall", "--yes", "pip"])
+
+
+def pip_version():
+    try:
+        import pip
+    except ImportError:
+        return (0, 0)
+    found = re.match(r"(\d+)\.(\d+)", getattr(pip, "__version__", ""))
+    return tuple(map(int, found.groups())) if found else (0, 0)
+
+
+def requested(arguments):
+    for i, argument in enumerate(arguments):
+        if i and arguments[i - 1] == "-r":
+            with open(argument, encoding="utf-8") as file:
+                yield from file
+        else:
+            yield argument
+
+
+def site():
+    return f"{VENV}/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+
+
+def normalized(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def distributions():
+    found = {}
+    for d in importlib.metadata.distributions(path=[site()]):
+        if d.metadata["Name"]:
+            found[normalized(d.metadata["Name"])] = d
+    return found
+
+
+def sources(top, without=()):
+    """Python files that are not a package's own tests."""
+    for directory, children, files in os.walk(top):
+        children[:] = sorted(c for c in children if c not in ("tests", "test", "__pycache__", *without))
+        for name in sorted(files):
+            if name.endswith(".py"):
+                yield os.path.join(directory, name)
+
+
+def imports_pkg_resources(name):
+    with open(name, "rb") as file:
+        return re.search(rb"^\s*(import|from)\s+pkg_resources\b|__import__\(.pkg_resources", file.read(), re.MULTILINE) is not None
+
+
+# Bytecode.
+
+
+def compile_one(name):
+    """The same bytes whatever was compiled before, from a cache of all builds if it has them."""
+    import hashlib
+    import importlib.util
+    import py_compile
+
+    target = importlib.util.cache_from_source(name)
+    with open(name, "rb") as file:
+        source = file.read()
+    if os.path.exists(target):  # what has a hash is of this source, or of a version before
+        with open(target, "rb") as file:
+            head = file.read(16)
+        if len(head) == 16 and not head[4] & 1 or head[8:] == importlib.util.source_hash(source):
+            return
+    key = hashlib.sha256(name.encode() + b"\0" + importlib.util.MAGIC_NUMBER + source).hexdigest()
+    known = f"{CACHE}/medianode/pyc/{key[:2]}/{key}"
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    if os.path.exists(known):
+        shutil.copyfile(known, target)
+        return
+    try:
+        py_compile.compile(name, target, doraise=True, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    except (py_compile.PyCompileError, SyntaxError, ValueError, RecursionError):
+        return  # none of our business: packages ship templates
+    if os.path.isdir(CACHE):
+        os.makedirs(os.path.dirname(known), exist_ok=True)
+        partial = f"{known}.{os.getpid()}.{os.urandom(4).hex()}"
+        shutil.copyfile(target, partial)
+        os.replace(partial, known)
+
+
+def compile_all(names):
+    import concurrent.futures
+
+    with concurrent.futures.ProcessPoolExecutor() as pool:
+        for _ in pool.map(compile_one, names, chunksize=16):
+            pass
+
+
+# Layers.
+
+
+def layers(slots):
+    """Moves the environment into so many directories: what every node has, the
+    heaviest packages by themselves, the rest. A package that another node has
+    too is then the same layer there, whatever else the two have."""
+    compile_all(sources(site()))
+    leave_new()
+    found = distributions()
+    files = {name: owned(d) for name, d in found.items()}
+    size = {name: sum(os.lstat(f).st_size for f in files[name]) for name in files}
+    common = read(LAYERS + "/common") + files.pop("iceoryx2", [])
+    heavy = sorted((n for n in files if size[n] >= HEAVY), key=lambda n: (-size[n], n))[:slots]
+    level = levels(found)
+    os.remove(LAYERS + "/common")
+    for path in common:
+        move(path, "common")
+    for slot, name in enumerate(sorted(heavy, key=lambda n: (level[n], n))):
+        say(f"a layer of its own: {name} {found[name].version}, {size[name] / 1e6:.1f} MB")
+        for path in files[name]:
+            move(path, str(slot))
+    for path in files_below(VENV):
+        move(path, "rest")
+    os.makedirs(f"{LAYERS}/common/root/tmp/iceoryx2")
+    finish(["common", *map(str, range(slots)), "rest"])
+    for name in ("tmp", "tmp/iceoryx2"):
+        os.chmod(f"{LAYERS}/common/root/{name}", 0o1777)
+
+
+def leave_new():
+    """Leaves of the environment what the base does not have, and lists what only the base has."""
+    had, have = read(LAYERS + "/had"), files_below(VENV)
+    for path in have:
+        if had.get(path) == identity(path):
+            os.remove(path)
+    write(LAYERS + "/gone", sorted(set(had) - set(have)))
+
+
+def remove(name):
+    """Removes what is listed, and the directories that this empties."""
+    for path in read(name):
+        os.remove(path)
+        directory = os.path.dirname(path)
+        while directory != VENV and not os.listdir(directory):
+            os.rmdir(directory)
+            directory = os.path.dirname(directory)
+
+
+def owned(distribution):
+    """Files of a distribution, with their bytecode; without those that say who asked for it."""
+    import importlib.util
+
+    paths = set()
+    for f in distribution.files or ():
+        path = os.path.normpath(str(distribution.locate_file(f)))
+        if path.startswith(VENV + "/") and os.path.basename(path) not in ("RECORD", "REQUESTED"):
+            paths.add(path)
+            if path.endswith(".py"):
+                paths.add(importlib.util.cache_from_source(path))
+    return sorted(p for p in paths if os.path.lexists(p))
+
+
+def levels(found):
+    """How many packages stand below one another under each: numpy comes before what needs it."""
+    needs = {}
+    for name, d in found.items():
+        texts = [r for r in d.requires or () if "extra ==" not in r]
+        needs[name] = {normalized(re.match(r"[A-Za-z0-9._-]+", r.strip()).group()) for r in texts} & set(found) - {name}
+    level = dict.fromkeys(found, 0)
+    for _ in range(16):  # circles end too
+        level = {name: 1 + max((level[n] for n in needs[name]), default=-1) for name in found}
+    return level
+
+
+def move(path, layer):
+    if not os.path.lexists(path):
+        return
+    target = f"{LAYERS}/{layer}/root{path}"
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    shutil.move(path, target)
+
+
+def finish(names):
+    """Times that say nothing, and a mode for every directory that does not depend on who made it."""
+    for name in names:
+        os.makedirs(f"{LAYERS}/{name}/root", exist_ok=True)
+        for path, info in walk(f"{LAYERS}/{name}"):
+            if stat.S_ISDIR(info.st_mode):
+                os.chmod(path, 0o755)
+            os.utime(path, (0, 0), follow_symlinks=False)
+
+
+def sdk(arguments):
+    """The SDK's files, where they will be, compiled."""
+    target = f"{site()}/medianode"
+    shutil.copytree(arguments[0], target, dirs_exist_ok=True)
+    compile_all(sources(target))
+    for path in files_below(target):
+        move(path, "sdk")
+    finish(["sdk"])
+
+
+def main(verb, *arguments):
+    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of a set is in bytecode
+        env = dict(os.environ, PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1")
+        os.execve(sys.executable, [sys.executable, *sys.argv], env)
+    if verb == "apt":
+        apt(arguments)
+    elif verb == "python":
+        python(arguments)
+    elif verb == "venv":
+        venv(arguments)
+    elif verb == "install":
+        install(int(arguments[0]), arguments[1:])
+    elif verb == "layers":
+        layers(int(arguments[0]))
+    elif verb == "remove":
+        remove(arguments[0])
+    elif verb == "sdk":
+        sdk(arguments)
+    else:
+        sys.exit(f"no step is called {verb}")
+
 
 if __name__ == "__main__":
-    VERBS[sys.argv[1]](sys.argv[2:])
+    main(*sys.argv[1:])

@@ -267,7 +267,7 @@ func TestWheels(t *testing.T) {
 	if held["wheels/tool-1.0-py3-none-any.whl"] == "" || held["wheels/link-1-py3-none-any.whl"] != "other/tool-1.1-py3-none-any.whl" {
 		t.Errorf("context: %v", held)
 	}
-	want := `"-r", "/opt/requirements.txt", "iceoryx2==0.10.0", "/run/medianode-wheels/link-1-py3-none-any.whl", "/run/medianode-wheels/tool-1.0-py3-none-any.whl"]`
+	want := `"-r", "/run/requirements.txt", "iceoryx2==0.10.0", "/run/medianode-wheels/link-1-py3-none-any.whl", "/run/medianode-wheels/tool-1.0-py3-none-any.whl"]`
 	if text := string(img.Dockerfile); !strings.Contains(text, want) || !strings.Contains(text, "--mount=type=bind,source=wheels,target=/run/medianode-wheels") {
 		t.Errorf("no %s in\n%s", want, text)
 	}

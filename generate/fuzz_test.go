@@ -180,10 +180,7 @@ func meant(d *pipeline.Docker) []string {
 		return out
 	}
 	step := func(args ...string) string {
-		return fmt.Sprintf("RUN %q", append([]string{"python3", "/run/medianode-build.py"}, args...))
-	}
-	pip := func(args ...string) string {
-		return step(append([]string{"run", "/opt/venv/bin/python", "-m", "pip", "install", "--disable-pip-version-check", "--no-compile", "--no-input", "--progress-bar=off"}, args...)...)
+		return fmt.Sprintf("RUN %q", append([]string{"python3", "-B", "/run/medianode-build.py"}, args...))
 	}
 	base, root := "python:"+d.PythonVersion.V+"-slim", []string{}
 	if d.BaseImage.V != "" {
@@ -192,48 +189,39 @@ func meant(d *pipeline.Docker) []string {
 			base += ":latest" // the image, not the stage
 		}
 	}
-	site := "/opt/venv/lib/python" + d.PythonVersion.V + "/site-packages"
 	out := append([]string{"FROM " + base + " AS builder "}, root...)
 	if d.BaseImage.V != "" {
 		out = append(out, step("python", d.PythonVersion.V))
 	}
-	newVenv, own := `RUN ["python3" "-m" "venv" "/opt/venv"]`, d.BaseImage.V != ""
-	if own {
-		newVenv = step("venv", "/opt/venv", "/opt/medianode-base")
-	}
-	out = append(out, newVenv, pip("iceoryx2==0.10.0"))
+	out = append(out, step("venv", "iceoryx2==0.10.0"))
 	if len(d.BuildDependencies) > 0 {
 		out = append(out, step(append([]string{"apt"}, trimmed(d.BuildDependencies)...)...))
 	}
-	install := []string{"iceoryx2==0.10.0"}
+	install := []string{"install", "6", "iceoryx2==0.10.0"}
 	if len(d.PythonPackages) > 0 {
-		out = append(out, `COPY  ["requirements.txt"] /opt/requirements.txt `)
-		install = []string{"-r", "/opt/requirements.txt", "iceoryx2==0.10.0"}
+		install = []string{"install", "6", "-r", "/run/requirements.txt", "iceoryx2==0.10.0"}
 	}
 	for _, w := range trimmed(d.Wheels) {
 		install = append(install, "/run/medianode-wheels/"+path.Base(w))
 	}
-	if len(install) > 1 {
-		out = append(out, pip(install...))
+	layers := []string{"common", "0", "1", "2", "3", "4", "5", "rest"}
+	if len(d.PythonPackages)+len(d.Wheels) == 0 {
+		install, layers = []string{"layers", "0"}, []string{"common", "rest"}
 	}
-	if own {
-		out = append(out, step("delta", "/opt/venv", "/opt/medianode-base"))
-	} else {
-		out = append(out, step("compile", site))
-	}
-	out = append(append(out, "FROM "+base+" AS sdk "), root...)
-	out = append(out, fmt.Sprintf(`COPY  ["sdk/"] %s/ `, site), step("compile", site+"/medianode"))
-	out = append(append(out, "FROM "+base+" AS runtime "), root...)
+	out = append(out, step(install...), "FROM "+base+" AS sdk ")
+	out = append(append(out, root...), step("sdk", "/run/medianode-sdk/medianode"), "FROM "+base+" AS runtime ")
+	out = append(out, root...)
 	if len(d.SystemDependencies) > 0 {
 		out = append(out, step(append([]string{"apt"}, trimmed(d.SystemDependencies)...)...))
 	}
-	if own {
-		out = append(out, `RUN ["python3" "-B" "/run/medianode-build.py" "remove" "/opt/venv" "/run/medianode-base"]`)
+	if d.BaseImage.V != "" {
+		out = append(out, step("remove", "/run/medianode-gone"))
 	}
-	return append(out, `RUN ["install" "-d" "-o" "1000" "-g" "1000" "/tmp/iceoryx2"]`,
-		`COPY builder ["/opt/venv"] /opt/venv `, fmt.Sprintf("COPY sdk [%q] %s/medianode ", site+"/medianode", site),
-		"ENV PATH", "ENV PYTHONDONTWRITEBYTECODE", "ENV PYTHONPATH", "ENV PYTHONUNBUFFERED",
-		"WORKDIR", `COPY  ["app/"] /app/ `, "USER", "STOPSIGNAL", "ENTRYPOINT", "CMD")
+	out = append(out, "WORKDIR", "ENV PATH", "ENV PYTHONDONTWRITEBYTECODE", "ENV PYTHONPATH", "ENV PYTHONUNBUFFERED")
+	for _, l := range layers {
+		out = append(out, fmt.Sprintf("COPY builder [%q] / ", "/layers/"+l+"/root/"))
+	}
+	return append(out, `COPY sdk ["/layers/sdk/root/"] / `, `COPY  ["app/"] /app/ `, "USER", "STOPSIGNAL", "ENTRYPOINT", "CMD")
 }
 
 // FuzzCompose puts any text where a pipeline may hold any text: it arrives as it

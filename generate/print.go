@@ -17,6 +17,7 @@ func (p *Plan) String() string {
 	fmt.Fprintf(&b, "project %s: %s (%s), %s, %s\n", p.Name,
 		count(len(p.Nodes), "node"), count(p.containers(), "container"), count(p.connections(), "connection"), count(p.Sessions, "session"))
 	p.printImages(&b)
+	p.printShared(&b)
 	p.printChannels(&b)
 	p.printServices(&b)
 	p.printMounts(&b)
@@ -64,6 +65,16 @@ func (p *Plan) printImages(b *strings.Builder) {
 		if len(img.Left) > 0 {
 			fmt.Fprintf(b, "  %s: left out of its code: %s\n", img.Node, some(img.Left))
 		}
+	}
+}
+
+func (p *Plan) printShared(b *strings.Builder) {
+	rows := [][]string{{"MADE ONCE", "FOR"}}
+	for _, s := range p.Shared() {
+		rows = append(rows, []string{s.What, strings.Join(s.Nodes, ", ")})
+	}
+	if len(rows) > 1 {
+		table(b, rows)
 	}
 }
 

@@ -2,6 +2,7 @@ package generate
 
 import (
 	"encoding/json"
+	"path"
 	"slices"
 	"strings"
 )
@@ -28,33 +29,29 @@ func StepTitle(step string) string {
 	switch verb {
 	case "apt":
 		return place + strings.Join(append([]string{"apt-get install"}, args...), " ")
-	case "compile":
-		return place + "compile Python files"
-	case "venv":
-		return place + "virtual environment"
-	case "delta":
-		return place + "compile Python files, leave out what the base has"
-	case "remove":
-		return place + "remove what packages of the base left"
+	case "layers":
+		return place + "part into layers"
 	case "python":
 		return place + "look for Python " + strings.Join(args, " ")
-	case "run":
-		return place + program(args)
+	case "remove":
+		return place + "remove what packages of the base left"
+	case "sdk":
+		return place + "compile the SDK"
+	case "venv":
+		return place + "make the environment with " + strings.Join(args, " ")
+	case "install":
+		if len(args) > 0 {
+			return place + packages(args[1:])
+		}
 	}
 	return step
 }
 
-// program is a command without its path and its plain options.
-func program(args []string) string {
-	if len(args) > 2 && args[1] == "-m" {
-		args = args[2:]
-	}
-	var words []string
+// packages is a call of the installer without the directories of the build.
+func packages(args []string) string {
+	words := []string{"pip install"}
 	for _, a := range args {
-		if strings.HasPrefix(a, "--") {
-			continue
-		}
-		words = append(words, strings.TrimPrefix(a, wheelsPath+"/"))
+		words = append(words, strings.TrimPrefix(strings.TrimPrefix(a, wheelsPath+"/"), path.Dir(requirementsP)+"/"))
 	}
 	return strings.Join(words, " ")
 }

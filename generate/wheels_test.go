@@ -66,16 +66,18 @@ func TestWheelTags(t *testing.T) {
 }
 
 func TestStepTitle(t *testing.T) {
-	run := `["python3", "` + scriptPath + `", `
+	run := `["python3", "-B", "` + scriptPath + `", `
 	for step, want := range map[string]string{
-		"[builder 4/6] RUN " + run + `"run", "/opt/venv/bin/python", "-m", "pip", "install", "--no-input", "-r", "/opt/requirements.txt", "numpy==1", "` + wheelsPath + `/a-1-py3-none-any.whl"]`: "[builder 4/6] pip install -r /opt/requirements.txt numpy==1 a-1-py3-none-any.whl",
-		"[runtime 2/9] RUN " + run + `"apt", "libsndfile1", "ffmpeg"]`: "[runtime 2/9] apt-get install libsndfile1 ffmpeg",
-		"[builder 5/6] RUN " + run + `"compile", "/opt/venv/lib"]`:     "[builder 5/6] compile Python files",
-		"[builder 2/6] RUN " + run + `"python", "3.11"]`:               "[builder 2/6] look for Python 3.11",
-		"[builder 2/6] RUN " + strings.TrimSuffix(run, ", ") + "]":     "[builder 2/6] RUN " + strings.TrimSuffix(run, ", ") + "]",
-		`[builder 2/3] RUN ["pip"]`:                                    `[builder 2/3] RUN ["pip"]`,
-		"[builder 1/6] FROM docker.io/library/python:3.11-slim":        "[builder 1/6] FROM docker.io/library/python:3.11-slim",
-		"[runtime 7/9] COPY --link app/ /app/":                         "[runtime 7/9] COPY --link app/ /app/", "": "", "[": "[", "RUN [": "RUN [",
+		"[builder 4/6] RUN " + run + `"install", "6", "-r", "/run/requirements.txt", "numpy==1", "` + wheelsPath + `/a-1-py3-none-any.whl"]`: "[builder 4/6] pip install -r requirements.txt numpy==1 a-1-py3-none-any.whl",
+		"[runtime 2/9] RUN " + run + `"apt", "libsndfile1", "ffmpeg"]`:                                                                       "[runtime 2/9] apt-get install libsndfile1 ffmpeg",
+		"[builder 2/6] RUN " + run + `"venv", "iceoryx2==0.10.0"]`:                                                                           "[builder 2/6] make the environment with iceoryx2==0.10.0",
+		"[builder 3/6] RUN " + run + `"layers", "0"]`:                                                                                        "[builder 3/6] part into layers",
+		"[sdk 2/2] RUN " + run + `"sdk", "/run/x"]`:                                                                                          "[sdk 2/2] compile the SDK",
+		"[builder 2/6] RUN " + run + `"python", "3.11"]`:                                                                                     "[builder 2/6] look for Python 3.11",
+		"[builder 2/6] RUN " + strings.TrimSuffix(run, ", ") + "]":                                                                           "[builder 2/6] RUN " + strings.TrimSuffix(run, ", ") + "]",
+		`[builder 2/3] RUN ["pip"]`:                                                                                                          `[builder 2/3] RUN ["pip"]`,
+		"[builder 1/6] FROM docker.io/library/python:3.11-slim":                                                                              "[builder 1/6] FROM docker.io/library/python:3.11-slim",
+		"[runtime 7/9] COPY --link app/ /app/":                                                                                               "[runtime 7/9] COPY --link app/ /app/", "": "", "[": "[", "RUN [": "RUN [",
 	} {
 		if got := StepTitle(step); got != want {
 			t.Errorf("%s\n got %s\nwant %s", step, got, want)

@@ -42,6 +42,9 @@ type BuildKit struct {
 	Progress *Progress
 	// Options are those of the command.
 	Options Options
+	// Gzip compresses layers for engines and registries of long ago. Without it
+	// they are compressed with zstd: smaller, and in a fraction of the time.
+	Gzip bool
 }
 
 // secretCA is the name by which the Dockerfiles ask for the certificates.
@@ -102,6 +105,10 @@ func (b BuildKit) options(img generate.Image) (bk.SolveOpt, error) {
 	for name, value := range b.Proxy {
 		attrs["build-arg:"+name] = value
 	}
+	export := map[string]string{"name": img.Ref, "compression": "zstd"}
+	if b.Gzip {
+		export["compression"] = "gzip"
+	}
 	attached, err := b.attached()
 	if err != nil {
 		return bk.SolveOpt{}, err
@@ -115,7 +122,7 @@ func (b BuildKit) options(img generate.Image) (bk.SolveOpt, error) {
 			"context":    newTree(img.Context),
 			"dockerfile": newTree([]generate.File{{Path: "Dockerfile", Mode: 0o644, Data: img.Dockerfile}}),
 		},
-		Exports: []bk.ExportEntry{{Type: "moby", Attrs: map[string]string{"name": img.Ref}}},
+		Exports: []bk.ExportEntry{{Type: "moby", Attrs: export}},
 	}
 	b.Options.caches(img.Node, &opt, func(name string) bool {
 		_, err := os.Stat(name)

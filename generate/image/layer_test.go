@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"compress/gzip"
 	"io"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // decompress reads a layer, compressed or not.
@@ -13,8 +15,11 @@ func decompress(r io.Reader) (io.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	if magic[0] == 0x1f && magic[1] == 0x8b {
+	switch {
+	case magic[0] == 0x1f && magic[1] == 0x8b:
 		return gzip.NewReader(b)
+	case magic[0] == 0x28 && magic[1] == 0xb5:
+		return zstd.NewReader(b)
 	}
 	return b, nil
 }

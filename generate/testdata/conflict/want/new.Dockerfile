@@ -3,40 +3,42 @@
 FROM registry.example/team/python:3.13 AS builder
 USER 0:0
 RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
-    ["python3", "/run/medianode-build.py", "python", "3.13"]
+    ["python3", "-B", "/run/medianode-build.py", "python", "3.13"]
 RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
-    ["python3", "/run/medianode-build.py", "venv", "/opt/venv", "/opt/medianode-base"]
-RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
-    --mount=type=cache,target=/root/.cache/pip,sharing=locked \
+    --mount=type=cache,id=medianode,target=/root/.cache,sharing=shared \
     --mount=type=secret,id=ca,target=/run/secrets/ca \
-    ["python3", "/run/medianode-build.py", "run", "/opt/venv/bin/python", "-m", "pip", "install", "--disable-pip-version-check", "--no-compile", "--no-input", "--progress-bar=off", "iceoryx2==0.10.0"]
-COPY --link requirements.txt /opt/requirements.txt
+    ["python3", "-B", "/run/medianode-build.py", "venv", "iceoryx2==0.10.0"]
 RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
-    --mount=type=cache,target=/root/.cache/pip,sharing=locked \
+    --mount=type=cache,id=medianode,target=/root/.cache,sharing=shared \
     --mount=type=secret,id=ca,target=/run/secrets/ca \
-    ["python3", "/run/medianode-build.py", "run", "/opt/venv/bin/python", "-m", "pip", "install", "--disable-pip-version-check", "--no-compile", "--no-input", "--progress-bar=off", "-r", "/opt/requirements.txt", "iceoryx2==0.10.0"]
-RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
-    ["python3", "/run/medianode-build.py", "delta", "/opt/venv", "/opt/medianode-base"]
+    --mount=type=bind,source=requirements.txt,target=/run/requirements.txt \
+    ["python3", "-B", "/run/medianode-build.py", "install", "6", "-r", "/run/requirements.txt", "iceoryx2==0.10.0"]
 
 FROM registry.example/team/python:3.13 AS sdk
 USER 0:0
-COPY sdk/ /opt/venv/lib/python3.13/site-packages/
 RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
-    ["python3", "/run/medianode-build.py", "compile", "/opt/venv/lib/python3.13/site-packages/medianode"]
+    --mount=type=bind,source=sdk,target=/run/medianode-sdk \
+    ["python3", "-B", "/run/medianode-build.py", "sdk", "/run/medianode-sdk/medianode"]
 
 FROM registry.example/team/python:3.13 AS runtime
 USER 0:0
 RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
-    --mount=type=bind,from=builder,source=/opt/medianode-base,target=/run/medianode-base \
-    ["python3", "-B", "/run/medianode-build.py", "remove", "/opt/venv", "/run/medianode-base"]
-RUN ["install", "-d", "-o", "1000", "-g", "1000", "/tmp/iceoryx2"]
-COPY --from=builder --link /opt/venv /opt/venv
-COPY --from=sdk --link /opt/venv/lib/python3.13/site-packages/medianode /opt/venv/lib/python3.13/site-packages/medianode
+    --mount=type=bind,from=builder,source=/layers/gone,target=/run/medianode-gone \
+    ["python3", "-B", "/run/medianode-build.py", "remove", "/run/medianode-gone"]
+WORKDIR /app
 ENV PATH="/opt/venv/bin:$PATH" \
     PYTHONDONTWRITEBYTECODE="1" \
     PYTHONPATH="/app" \
     PYTHONUNBUFFERED="1"
-WORKDIR /app
+COPY --from=builder --link /layers/common/root/ /
+COPY --from=builder --link /layers/0/root/ /
+COPY --from=builder --link /layers/1/root/ /
+COPY --from=builder --link /layers/2/root/ /
+COPY --from=builder --link /layers/3/root/ /
+COPY --from=builder --link /layers/4/root/ /
+COPY --from=builder --link /layers/5/root/ /
+COPY --from=builder --link /layers/rest/root/ /
+COPY --from=sdk --link /layers/sdk/root/ /
 COPY --link app/ /app/
 USER 1000:1000
 STOPSIGNAL SIGTERM
