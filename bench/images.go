@@ -84,6 +84,7 @@ func images(ctx context.Context, w io.Writer, rounds int, only string, verbose b
 	}
 	fmt.Fprintf(w, "Images of a node with %s on %s (%s compressed, %s unpacked, which all have).\n\n",
 		imagesPackages, imagesBase, megabytes(base.compressed), megabytes(base.unpacked))
+	var failed []error
 	t := newTable("image", "compressed", "unpacked", "layers", "cold", "warm", "code only")
 	for _, s := range all {
 		if !pattern.MatchString(s.name) {
@@ -91,7 +92,8 @@ func images(ctx context.Context, w io.Writer, rounds int, only string, verbose b
 		}
 		f, err := b.measure(ctx, s, base, rounds)
 		if err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+			failed = append(failed, fmt.Errorf("%s: %w", s.name, err))
+			continue
 		}
 		t.row(s.name, megabytes(f.compressed), megabytes(f.unpacked), f.layers, f.cold, median(f.warm), median(f.code))
 	}
@@ -103,9 +105,9 @@ zstd, those of the others with gzip, as docker build does it.
 
 `)
 	if !pattern.MatchString("eight nodes") {
-		return nil
+		return errors.Join(failed...)
 	}
-	return b.eight(ctx, w)
+	return errors.Join(append(failed, b.eight(ctx, w))...)
 }
 
 // eight builds nodes that have nearly everything in common, together, after one

@@ -56,17 +56,24 @@ def python(version):
 
 
 def apt(packages):
-    options = ["-o", "APT::Keep-Downloaded-Packages=true", "-o", "Acquire::Retries=3", "-o", "Dpkg::Options::=--force-unsafe-io"]
+    options = [
+        "-o",
+        "APT::Keep-Downloaded-Packages=true",
+        "-o",
+        "Acquire::Retries=3",
+        "-o",
+        "Dpkg::Options::=--force-unsafe-io",
+    ]
     if "PIP_CERT" in environment():
         options += ["-o", "Acquire::https::CaInfo=" + CA]
     before = {path: state(info) for path, info in walk("/")}
     run(["apt-get", *options, "update"])
     run(["apt-get", *options, "install", "--yes", "--no-install-recommends", "--", *packages])
     # Caches of what else is there, with inode numbers and times in them.
-    for name in ("/var/cache/ldconfig/aux-cache", "/var/lib/dpkg/status-old", "/var/lib/dpkg/diversions-old",
-                 "/var/cache/debconf/config.dat-old", "/var/cache/debconf/templates.dat-old"):
-        if os.path.exists(name):
-            os.remove(name)
+    caches = "cache/ldconfig/aux-cache lib/dpkg/status-old lib/dpkg/diversions-old cache/debconf/config.dat-old"
+    for name in [*caches.split(), "cache/debconf/templates.dat-old"]:
+        if os.path.exists("/var/" + name):
+            os.remove("/var/" + name)
     for path, info in walk("/"):
         if before.get(path) != state(info):
             os.utime(path, (0, 0), follow_symlinks=False)
@@ -115,7 +122,8 @@ def venv(packages):
 
 def goes_on():
     """Whether there is an environment of this very Python."""
-    test = "import sys; sys.exit(sys.prefix == sys.base_prefix or sys.version_info[:2] != (%d, %d))" % sys.version_info[:2]
+    version = tuple(sys.version_info[:2])
+    test = f"import sys; sys.exit(sys.prefix == sys.base_prefix or sys.version_info[:2] != {version})"
     try:
         return subprocess.call([VENV + "/bin/python", "-I", "-c", test]) == 0
     except OSError:
@@ -151,7 +159,16 @@ def standard_library():
     top = sysconfig.get_path("stdlib")
     if os.path.realpath(top) != top or not top.startswith("/usr/"):
         return []
-    seldom = ("ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "dist-packages", "tkinter", "turtledemo")
+    seldom = [
+        "ensurepip",
+        "idlelib",
+        "lib2to3",
+        "pydoc_data",
+        "site-packages",
+        "dist-packages",
+        "tkinter",
+        "turtledemo",
+    ]
     names = [n for n in sources(top, seldom) if not os.path.exists(importlib.util.cache_from_source(n))]
     compile_all(names)
     return [n for n in map(importlib.util.cache_from_source, names) if os.path.exists(n)]
@@ -179,7 +196,8 @@ def install_with_any(arguments):
 
 def with_uv(uv, arguments):
     """Why pip should try; nothing if all is well. A package that does not compile ends the build."""
-    env = dict(environment(), UV_CACHE_DIR=CACHE + "/uv", UV_LINK_MODE="copy", UV_PYTHON_DOWNLOADS="never", UV_NO_PROGRESS="1")
+    env = dict(environment(), UV_CACHE_DIR=CACHE + "/uv", UV_LINK_MODE="copy", UV_PYTHON_DOWNLOADS="never")
+    env["UV_NO_PROGRESS"] = "1"
     argv = [uv, "pip", "install", "--python", VENV + "/bin/python", *arguments]
     process = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     compiled = True
@@ -204,12 +222,19 @@ def find_uv():
     if not runs(program):
         os.makedirs(os.path.dirname(home), exist_ok=True)
         with tempfile.TemporaryDirectory(dir=os.path.dirname(home)) as temp:
-            argv = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile", "--no-input",
-                    "--no-deps", "--only-binary=:all:", "--target", temp + "/uv", "uv==" + UV]
-            done = subprocess.run(argv, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            options = [
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-compile",
+                "--no-input",
+                "--no-deps",
+                "--only-binary=:all:",
+            ]
+            argv = [sys.executable, "-m", "pip", "install", *options, "--target", temp + "/uv", "uv==" + UV]
+            done = subprocess.run(argv, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             if done.returncode != 0 or not runs(temp + "/uv/bin/uv"):
-                lines = done.stdout.decode(errors="replace").strip().splitlines()
-                say(f"pip installs the packages: uv {UV} cannot be had here: {lines[-1] if lines else 'it does not run'}")
+                why = (done.stdout.decode(errors="replace").strip() or "it does not run").splitlines()[-1]
+                say(f"pip installs the packages: uv {UV} cannot be had here: {why}")
                 return None
             try:
                 os.rename(temp + "/uv", home)
@@ -222,19 +247,19 @@ def find_uv():
 
 def runs(program):
     try:
-        return subprocess.run([program, "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+        return subprocess.call([program, "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
     except OSError:
         return False
 
 
 def configured_pip():
     """How the base image configures pip, if it does: an index of one's own must not be passed over."""
-    harmless = {"PIP_CERT", "PIP_DISABLE_PIP_VERSION_CHECK", "PIP_NO_CACHE_DIR", "PIP_ROOT_USER_ACTION", "PIP_DEFAULT_TIMEOUT", "PIP_NO_INPUT"}
+    harmless = ["CERT", "DISABLE_PIP_VERSION_CHECK", "NO_CACHE_DIR", "ROOT_USER_ACTION", "DEFAULT_TIMEOUT", "NO_INPUT"]
     for name in sorted(os.environ):
-        if name.startswith("PIP_") and name not in harmless:
+        if name.startswith("PIP_") and name[4:] not in harmless:
             return name
-    home = os.path.expanduser("~")
-    for name in ("/etc/pip.conf", "/etc/xdg/pip/pip.conf", home + "/.pip/pip.conf", home + "/.config/pip/pip.conf", sys.prefix + "/pip.conf", VENV + "/pip.conf"):
+    for directory in ("/etc", "/etc/xdg/pip", "~/.pip", "~/.config/pip", sys.prefix, VENV):
+        name = os.path.expanduser(directory + "/pip.conf")
         if os.path.exists(name):
             return name
     return ""
@@ -301,7 +326,9 @@ def sources(top, without=()):
 
 def imports_pkg_resources(name):
     with open(name, "rb") as file:
-        return re.search(rb"^\s*(import|from)\s+pkg_resources\b|__import__\(.pkg_resources", file.read(), re.MULTILINE) is not None
+        text = file.read()
+    pattern = rb"^\s*(import|from)\s+pkg_resources\b|__import__\(.pkg_resources"
+    return re.search(pattern, text, re.MULTILINE) is not None
 
 
 # Bytecode.
@@ -319,7 +346,7 @@ def compile_one(name):
     if os.path.exists(target):  # what has a hash is of this source, or of a version before
         with open(target, "rb") as file:
             head = file.read(16)
-        if len(head) == 16 and not head[4] & 1 or head[8:] == importlib.util.source_hash(source):
+        if (len(head) == 16 and not head[4] & 1) or head[8:] == importlib.util.source_hash(source):
             return
     key = hashlib.sha256(name.encode() + b"\0" + importlib.util.MAGIC_NUMBER + source).hexdigest()
     known = f"{CACHE}/medianode/pyc/{key[:2]}/{key}"
@@ -327,8 +354,9 @@ def compile_one(name):
     if os.path.exists(known):
         shutil.copyfile(known, target)
         return
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     try:
-        py_compile.compile(name, target, doraise=True, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+        py_compile.compile(name, target, doraise=True, quiet=2, invalidation_mode=mode)
     except (py_compile.PyCompileError, SyntaxError, ValueError, RecursionError):
         return  # none of our business: packages ship templates
     if os.path.isdir(CACHE):
