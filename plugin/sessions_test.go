@@ -40,8 +40,9 @@ class Echo(Node):
 `
 
 func manySessions(t *testing.T, name string) *stage {
+	t.Helper()
 	node := func(id, class string) string {
-		return fmt.Sprintf("  - {id: %s, node_type: 'many:%s', docker: {source: ./nodes, resource_limits: {memory_mb: 256}}}\n", id, class)
+		return fmt.Sprintf("  - {id: %s, node_type: 'many:%s', docker: {source: ./nodes, restart: {policy: on-failure, max_attempts: 3}, resource_limits: {memory_mb: 256}}}\n", id, class)
 	}
 	s := newStage(t, name, "sessions: 6\nnodes:\n"+node("src", "Ticks")+node("mid", "Echo")+node("last", "Echo")+
 		"  - {id: out, node_type: TextFileSink, params: {path: main.txt}}\n"+
@@ -199,5 +200,47 @@ func TestLastSessionOut(t *testing.T) {
 	s.own("other", "other.txt")
 	if n := s.own("main", "main.txt"); n != 300 {
 		t.Errorf("main: %d lines", n)
+	}
+}
+
+// A node that is killed is started again for every session, and a supervisor
+// that is killed takes all sessions with it: nothing is left.
+func TestDeathsUnderSessions(t *testing.T) {
+	s := manySessions(t, "deaths")
+	main := s.start("docker-medianode", "up")
+	main.flows(s, "main.txt")
+	others := []*process{s.session("one", 0), s.session("two", 0)}
+	files := []string{"one.txt", "two.txt", "main.txt"}
+	size := func(file string) int64 {
+		info, err := os.Stat(s.dir + "/" + file + ".partial")
+		if err != nil {
+			return 0
+		}
+		return info.Size()
+	}
+	flow := func(when string) {
+		t.Helper()
+		for _, file := range files {
+			before := size(file)
+			if !eventually(20*time.Second, func() bool { return size(file) > before }) {
+				t.Fatalf("%s: nothing comes to %s\n%s", when, file, main.said())
+			}
+		}
+	}
+	flow("at first")
+	docker(t, "kill", s.project+"-mid-1")
+	for _, p := range append(others, main) {
+		p.says("node mid: killed by SIGKILL before its streams ended (exit code 137): starts again in 100ms, restart 1 of 3")
+	}
+	flow("after the death of mid")
+	main.signal(syscall.SIGKILL)
+	main.end(stopLimit)
+	for i, p := range others {
+		r := p.end(stopLimit)
+		r.is(t, 1, "the process that supervises project "+s.project+" has ended")
+		t.Logf("session %d: %s", i, r.stderr[max(0, len(r.stderr)-300):])
+	}
+	if left := found(t, s.project); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 }

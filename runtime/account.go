@@ -24,7 +24,7 @@ func (s *Session) conclude() {
 		s.concludeQuietly()
 	}
 	for _, m := range s.members {
-		if s.shared() && m.Container && (m.closed || m.left) {
+		if s.shared() && m.Container && (m.closed || m.left || s.isOrphan()) {
 			continue
 		}
 		if !m.exited && (m.container != "" || !m.Container && !s.neverRan(m)) {

@@ -313,3 +313,78 @@ func TestJoinOfNothing(t *testing.T) {
 	}
 	r.nothingLeft()
 }
+
+// A process that dies under two sessions is started again for both.
+func TestRestartUnderTwoSessions(t *testing.T) {
+	r := newSharedRig(t, 0, 2)
+	r.mid.back = true
+	r.config.Nodes[1].Restart = Restart{Policy: "on-failure", MaxAttempts: 3}
+	s := r.start()
+	c, out := r.second(0)
+	guest, err := Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		r.engine.mu.Lock()
+		victim := r.engine.containers["id-mid"]
+		r.engine.mu.Unlock()
+		n, m := r.out.len(), out.len()
+		if !eventually(func() bool { return r.out.len() > n && out.len() > m }) {
+			t.Fatal("nothing flows")
+		}
+		victim.kill()
+		<-victim.done
+		n, m = r.out.len(), out.len()
+		if !eventually(func() bool { return r.out.len() > n+20 && out.len() > m+20 }) {
+			t.Fatalf("frames do not flow again: %d and %d, then %d and %d", n, m, r.out.len(), out.len())
+		}
+	}
+	for i, one := range []*Session{guest, s} {
+		if err := one.Stop(t.Context()); err != nil {
+			t.Errorf("session %d: %v", i, err)
+		}
+		report := one.Report()
+		if report.Nodes[1].Restarts != 2 || len(report.Warnings) != 2 {
+			t.Errorf("session %d: %+v %q", i, report.Nodes[1], report.Warnings)
+		}
+		if i == 0 {
+			if err := one.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	r.end(s)
+}
+
+// It is started again for one session although the other has ended.
+func TestRestartForTheOtherSession(t *testing.T) {
+	r := newSharedRig(t, 0, 2)
+	r.mid.back = true
+	r.config.Nodes[1].Restart = Restart{Policy: "on-failure", MaxAttempts: 3}
+	s := r.start()
+	c, out := r.second(0)
+	guest, err := Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Errorf("Stop: %v", err)
+	}
+	r.engine.mu.Lock()
+	victim := r.engine.containers["id-mid"]
+	r.engine.mu.Unlock()
+	victim.kill()
+	<-victim.done
+	n := out.len()
+	if !eventually(func() bool { return out.len() > n+20 }) {
+		t.Errorf("frames do not flow again: %d, then %d", n, out.len())
+	}
+	if err := errors.Join(guest.Stop(t.Context()), guest.Close()); err != nil {
+		t.Error(err)
+	}
+	r.end(s)
+	if report := s.Report(); report.State != "ended" || report.Nodes[1].State != StateClosed {
+		t.Errorf("%+v", report)
+	}
+}

@@ -15,6 +15,9 @@ const (
 	joinTimeout = time.Minute           // for one that has the lock and does not answer yet
 )
 
+// inheritTimeout is for another session that looks whether it is the last.
+const inheritTimeout = 2 * time.Second
+
 // ErrNotRunning says that there is no running project to open a session in.
 var ErrNotRunning = errors.New("the project does not run")
 
@@ -39,6 +42,12 @@ func Join(ctx context.Context, c Config) (*Session, error) {
 
 // join is prepare for a session on the containers of another process.
 func (s *Session) join(ctx context.Context) error {
+	s.later("what the supervisor has left", downTimeout, func(ctx context.Context) error {
+		if !s.isOrphan() {
+			return nil
+		}
+		return s.inherit(ctx)
+	})
 	messages, err := s.ask(ctx)
 	if err != nil {
 		return err
@@ -235,6 +244,9 @@ func (s *Session) onEnded(m *member, msg message) {
 	s.checkClosed()
 }
 
+// isOrphan says whether the supervisor has gone first.
+func (s *Session) isOrphan() bool { return s.link != nil && s.link.lost }
+
 // onLinkLost is the end of the process that supervises the containers. They end
 // with it.
 func (s *Session) onLinkLost() {
@@ -244,4 +256,30 @@ func (s *Session) onLinkLost() {
 	s.link.lost = true
 	s.fail(fmt.Errorf("the process that supervises project %s has ended", s.c.Project))
 	s.kill()
+}
+
+// inherit removes the project of a supervisor that was killed: the last of its
+// sessions does it.
+func (s *Session) inherit(ctx context.Context) error {
+	p := &place{project: s.c.Project, dir: s.c.Dir, root: s.c.Domain.Root, uid: s.c.UID, gid: s.c.GID}
+	for end := time.Now().Add(inheritTimeout); ; pause(ctx, joinPause) {
+		err := p.take(Owner{PID: os.Getpid(), Pipeline: s.c.Pipeline, Started: time.Now()})
+		if err == nil {
+			break
+		}
+		if !errors.As(err, new(*RunningError)) {
+			return err
+		}
+		if time.Now().After(end) {
+			return nil // somebody has started it anew, and removed what was left
+		}
+	}
+	if len(owners(s.c.Dir)) > 0 {
+		return p.leave()
+	}
+	var err error
+	if s.c.Engine != nil {
+		err = s.c.Engine.Down(ctx, s.c.Project, 0)
+	}
+	return errors.Join(err, p.wipe(), p.leave())
 }
