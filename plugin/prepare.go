@@ -3,9 +3,12 @@ package plugin
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
@@ -169,6 +172,22 @@ func (p *prepared) write() error {
 	return nil
 }
 
+// digest says what the containers are made of and what they are told: a session
+// may join only what it would have started itself.
+func (p *prepared) digest() (string, error) {
+	files, err := p.plan.Files()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	for _, f := range files {
+		if filepath.Dir(filepath.FromSlash(f.Path)) == "." {
+			fmt.Fprintf(sum, "%s %d\n%s", f.Path, len(f.Data), f.Data)
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
 // keep writes a file of the state directory, whole or not at all.
 func (p *prepared) keep(name string, data []byte) error {
 	if err := os.MkdirAll(p.state, 0o755); err != nil {
@@ -199,10 +218,18 @@ func writeFile(path string, data []byte, mode os.FileMode) error {
 }
 
 // config is what the runtime is told of the plan.
-func (e *env) config(p *prepared) (runtime.Config, error) {
+func (e *env) config(p *prepared, o sessionOptions) (runtime.Config, error) {
+	params, err := o.params(p)
+	if err != nil {
+		return runtime.Config{}, err
+	}
+	digest, err := p.digest()
+	if err != nil {
+		return runtime.Config{}, err
+	}
 	c := runtime.Config{
 		Project: p.plan.Name, Domain: p.plan.Domain, Dir: runtime.Directory(p.plan.UID, p.plan.Name),
-		UID: p.plan.UID, GID: p.plan.GID,
+		UID: p.plan.UID, GID: p.plan.GID, Session: o.session, Sessions: p.plan.Sessions, Digest: digest, Params: params,
 		ComposeFile: filepath.Join(p.state, "compose.yaml"), Write: p.write, Pipeline: filepath.Join(p.source.dir, filepath.Base(p.source.path)),
 		Channels: p.plan.DataChannels(), SharedMemory: p.plan.SharedMemory,
 		Open: func(d channel.Domain, dir string) (channel.Transport, error) { return iox.Open(d, dir) },
@@ -210,7 +237,7 @@ func (e *env) config(p *prepared) (runtime.Config, error) {
 	stdio := &builtin.Stdio{In: e.cli.In(), Out: e.cli.Out()}
 	var wrong pipeline.Diagnostics
 	for _, n := range p.plan.Nodes {
-		run, err := body(p, n, stdio)
+		run, err := body(p, n, params[n.ID], stdio)
 		if err != nil {
 			wrong = append(wrong, p.source.unmade(n.ID, err))
 		}
@@ -234,11 +261,18 @@ func (e *env) config(p *prepared) (runtime.Config, error) {
 }
 
 // body is a built-in node's function; none for a container.
-func body(p *prepared, n generate.Node, stdio *builtin.Stdio) (node.Builtin, error) {
+func body(p *prepared, n generate.Node, set map[string]any, stdio *builtin.Stdio) (node.Builtin, error) {
 	if n.Container {
 		return nil, nil
 	}
-	return builtin.New(n.Node, n.Params, p.source.dir, stdio)
+	params := maps.Clone(n.Params)
+	for name, value := range set {
+		if params == nil {
+			params = map[string]any{}
+		}
+		params[name] = value
+	}
+	return builtin.New(n.Node, params, p.source.dir, stdio)
 }
 
 // unmade says where the pipeline file has what keeps a built-in node from

@@ -16,6 +16,7 @@ import (
 )
 
 type upOptions struct {
+	sessionOptions
 	progress string
 	format   string
 	detach   bool
@@ -43,6 +44,9 @@ completed. A second Ctrl-C ends it at once.`,
 			if err := oneOf("--format", o.format, "table", "json"); err != nil {
 				return err
 			}
+			if err := o.check(); err != nil {
+				return err
+			}
 			if o.detach {
 				return exit(exitUsage, "up -d: not yet: the runtime runs in this command; leave out -d")
 			}
@@ -50,6 +54,7 @@ completed. A second Ctrl-C ends it at once.`,
 		},
 	}
 	flags := cmd.Flags()
+	o.sessionOptions.flags(flags)
 	flags.StringVar(&o.progress, "progress", "auto", "Progress of builds: auto, tty, plain, json, quiet")
 	flags.BoolVarP(&o.detach, "detach", "d", false, "Not yet: run in the background")
 	flags.StringVar(&o.format, "format", "table", `Format of the report: "table" or "json"; logs are then JSON lines`)
@@ -57,7 +62,7 @@ completed. A second Ctrl-C ends it at once.`,
 }
 
 // up is the straight line from the pipeline file to the report.
-func (e *env) up(ctx context.Context, o upOptions) (err error) {
+func (e *env) up(ctx context.Context, o upOptions) error {
 	ctx, interrupts, done := interruptible(ctx)
 	defer done()
 	p, err := e.prepare(ctx)
@@ -65,8 +70,12 @@ func (e *env) up(ctx context.Context, o upOptions) (err error) {
 		return interrupted(ctx, err)
 	}
 	// Before anything is built or written; Start is what decides.
-	if err := runtime.Running(p.plan.UID, p.plan.Name); err != nil {
-		return err
+	session, err := e.join(ctx, p, o)
+	if err == nil {
+		return e.attend(ctx, p, session, interrupts, o)
+	}
+	if !errors.Is(err, runtime.ErrNotRunning) {
+		return interrupted(ctx, e.explainNode(p.source, err))
 	}
 	if err := e.warnUnset(p.source); err != nil {
 		return err
@@ -74,31 +83,21 @@ func (e *env) up(ctx context.Context, o upOptions) (err error) {
 	if err := e.build(ctx, p, buildOptions{progress: o.progress}); err != nil {
 		return interrupted(ctx, err)
 	}
-	c, err := e.config(p)
+	c, err := e.sessionConfig(p, o)
 	if err != nil {
 		return err
 	}
 	if err := e.attached(ctx, p, c.Engine); err != nil {
 		return interrupted(ctx, err)
 	}
-	c.Logs = logSink(e.cli.Err(), e.color(), o.format == "json")
-	c.Warn = func(text string) { fmt.Fprintln(e.cli.Err(), "warning:", text) }
 	w := newWaiting(e.cli.Err())
 	c.Note = w.note
-	session, err := runtime.Start(ctx, c)
+	session, err = runtime.Start(ctx, c)
 	w.close()
 	if err != nil {
 		return interrupted(ctx, e.explainNode(p.source, err))
 	}
-	err = follow(ctx, session, interrupts, e.cli.Err())
-	if ctx.Err() != nil && errors.Is(err, runtime.ErrKilled) {
-		err = nil // as was asked for, and as the report says
-	}
-	err = errors.Join(err, session.Close())
-	if bad := e.report(p, session.Report(), o.format); bad != nil {
-		err = errors.Join(err, bad)
-	}
-	return interrupted(ctx, e.explainNode(p.source, err))
+	return e.attend(ctx, p, session, interrupts, o)
 }
 
 // warnUnset tells which variables a node is to get from the caller, and the

@@ -24,6 +24,9 @@ func (s *Session) conclude() {
 		s.concludeQuietly()
 	}
 	for _, m := range s.members {
+		if s.shared() && m.Container && (m.closed || m.left || s.isOrphan()) {
+			continue
+		}
 		if !m.exited && (m.container != "" || !m.Container && !s.neverRan(m)) {
 			s.warn("node " + m.ID + " has not ended: it was given up")
 		}

@@ -218,6 +218,8 @@ func (s *Session) follow(m *member, id string, p, before *process) {
 		case <-s.life.Done():
 			return
 		}
+	}
+	if !p.last.IsZero() {
 		options.Since = p.last.Format(time.RFC3339Nano)
 	}
 	since := p.last
@@ -245,7 +247,7 @@ func (s *Session) readLogs() {
 	ctx, cancel := context.WithTimeout(s.life, logGrace)
 	defer cancel()
 	for _, m := range s.members {
-		if m.container == "" {
+		if m.container == "" || (s.shared() && m.dead == nil) {
 			continue
 		}
 		select {

@@ -52,6 +52,9 @@ type script struct {
 	wait   chan struct{} // before the phase die
 	slow   time.Duration // from the last word to the end of the process
 	memory int64
+
+	raiseIn string               // a session beside the first one in which an exception happens
+	opened  chan channel.Command // of sessions beside the first one; nil: not told
 }
 
 type fakeContainer struct {
@@ -317,5 +320,9 @@ func (c *fakeContainer) process() int {
 	if ports := p.ports.Load(); ports != nil {
 		_ = ports.Abandon() // unless it has ended well
 	}
+	p.more.Range(func(_, s any) bool {
+		_ = s.(*fakeSession).ports.Abandon()
+		return true
+	})
 	return code
 }

@@ -35,6 +35,7 @@ type member struct {
 	err   error
 
 	closed bool // its last frame is sent
+	left   bool // it did not close the session in time, and others have the container
 	exited bool // nothing more will come from it
 	forced bool // TERM or KILL was sent after the grace
 	unread map[string]uint64
@@ -45,6 +46,7 @@ type member struct {
 // process is one process of a container, from its start to its end.
 type process struct {
 	later   bool // there was one before it
+	loaded  bool // it can open sessions
 	failure *channel.Status
 	bye     *channel.Status
 	dead    *Container    // as it was when it had ended
@@ -67,7 +69,7 @@ func newMember(n Node, out *sink) *member {
 	}
 	return &member{
 		Node: n, state: StateCreated, log: &logbook{node: n.ID, sink: out},
-		commands: make(chan channel.Command, 8), // more than there are commands
+		commands: make(chan channel.Command, 1024), // more than there are commands of all sessions
 		process:  newProcess(),
 	}
 }
@@ -102,13 +104,30 @@ func (m *member) isStarting() bool {
 	return m.state == StateStarting || m.state == StateLoading || m.state == StateOpening
 }
 
-// command gives the node something to do. The queue holds all commands there are.
-func (m *member) command(name, session string) {
+// command gives the node something to do in the session.
+func (s *Session) command(m *member, name string) {
+	if !m.hasControl() {
+		return
+	}
+	c := channel.Command{Command: name, Session: s.c.Session}
+	if name == channel.CommandOpen {
+		c.Params = s.c.Params[m.ID]
+	}
+	if s.link != nil {
+		s.link.wire.send(message{Node: m.ID, Command: &c})
+		return
+	}
+	m.queue(c)
+}
+
+// queue keeps a command until it can be sent; there is room for all that the
+// sessions have.
+func (m *member) queue(c channel.Command) {
 	if !m.hasControl() {
 		return
 	}
 	select {
-	case m.commands <- channel.Command{Command: name, Session: session}:
+	case m.commands <- c:
 	default:
 	}
 }
@@ -201,6 +220,27 @@ func (s *Session) takeStatus(m *member, sample channel.Sample) {
 		s.onStatus(m, st)
 	})
 }
+
+// onError is an exception in a node: of one session of several, or of its
+// process, which ends by it.
+func (s *Session) onError(m *member, st channel.Status) {
+	if st.GoesOn {
+		m.deadline = time.Time{}
+		s.failNode(m, &NodeError{Phase: st.Phase, Message: st.Message, Traceback: st.Traceback, Port: st.Port, Sequence: st.Sequence})
+		return
+	}
+	m.failure = &st
+	switch {
+	case s.link != nil: // what becomes of it is told when its process has ended
+	case s.mayRevive(m, true):
+		m.deadline = time.Now().Add(failGrace)
+	case s.takesPart(m):
+		s.failNode(m, nil)
+	}
+}
+
+// takesPart says whether the session still has something to do with a node.
+func (s *Session) takesPart(m *member) bool { return s.over.IsZero() && (!m.closed || !s.shared()) }
 
 // errCut is the error of a built-in node that had not ended with the grace.
 var errCut = errors.New("did not end within the stop grace")

@@ -38,6 +38,9 @@ func (s *Session) prepare(ctx context.Context) error {
 	if err := p.make(); err != nil {
 		return err
 	}
+	if err := s.sit(); err != nil {
+		return err
+	}
 	if err := s.openTransport(); err != nil {
 		return err
 	}
@@ -59,6 +62,9 @@ func (s *Session) prepare(ctx context.Context) error {
 		s.later("remove project "+s.c.Project+" (docker medianode down does it too)", downTimeout, func(ctx context.Context) error {
 			return s.c.Engine.Down(ctx, s.c.Project, 0)
 		})
+	}
+	if err := s.openDoor(); err != nil {
+		return err
 	}
 	return ctx.Err()
 }
@@ -105,7 +111,7 @@ func (s *Session) specs() []channel.Spec {
 		specs = append(specs, c.For(s.c.Session))
 	}
 	for _, m := range s.members {
-		if m.hasControl() {
+		if m.hasControl() && s.link == nil {
 			specs = append(specs, *m.Control, *m.Status)
 		}
 	}
@@ -158,6 +164,7 @@ func (s *Session) ledger(spec channel.Spec) (*channel.Ledger, func() error, erro
 func (s *Session) openPorts() error {
 	for _, m := range s.members {
 		switch {
+		case m.hasControl() && s.link != nil:
 		case m.hasControl():
 			control, err := channel.NewPublisher(s.transport, *m.Control)
 			if err != nil {

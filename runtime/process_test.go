@@ -11,6 +11,51 @@ import (
 	"github.com/medianode/docker-medianode/runtime/node"
 )
 
+// fakeSession is a session beside the first one of a process.
+type fakeSession struct {
+	name  string
+	ports *node.Ports
+	ctx   context.Context
+	cut   context.CancelFunc
+	once  sync.Once
+}
+
+func (p *fakeProcess) openMore(c channel.Command) {
+	ports, err := node.Open(p.engine.transport, p.script.node, c.Session)
+	if err != nil {
+		p.say(channel.Status{Event: channel.EventError, Session: c.Session, Phase: "open", Message: err.Error(), GoesOn: true})
+		p.say(channel.Status{Event: channel.EventClosed, Session: c.Session})
+		return
+	}
+	s := &fakeSession{name: c.Session, ports: ports}
+	s.ctx, s.cut = context.WithCancel(p.ctx)
+	p.more.Store(c.Session, s)
+	if p.script.opened != nil {
+		p.script.opened <- c
+	}
+	p.say(channel.Status{Event: channel.EventReady, Session: c.Session})
+}
+
+func (p *fakeProcess) other(name string) *fakeSession {
+	s, _ := p.more.Load(name)
+	found, _ := s.(*fakeSession)
+	return found
+}
+
+func (p *fakeProcess) workMore(s *fakeSession) {
+	s.ports.Begin()
+	err := p.script.body(s.ctx, s.ports)
+	if p.script.raiseIn == s.name {
+		p.say(channel.Status{Event: channel.EventError, Session: s.name, Phase: "process", Message: "ValueError: no", GoesOn: true})
+		err = errors.New("no")
+	}
+	if p.ctx.Err() != nil { // killed
+		return
+	}
+	_ = s.ports.Close(p.ctx, err != nil)
+	p.say(channel.Status{Event: channel.EventClosed, Session: s.name})
+}
+
 // fakeProcess speaks the control protocol as the SDK does.
 type fakeProcess struct {
 	*fakeContainer
@@ -20,7 +65,9 @@ type fakeProcess struct {
 	stop    chan struct{}
 	once    sync.Once
 	raised  atomic.Bool
+	first   string
 	working atomic.Bool // ports is set, and the body runs
+	more    sync.Map    // *fakeSession by name, after the first
 }
 
 func (p *fakeProcess) say(st channel.Status) {
@@ -106,6 +153,11 @@ func (p *fakeProcess) obey(result chan<- int, exit chan<- struct{}) {
 		_ = sample.Release()
 		switch c.Command {
 		case channel.CommandOpen:
+			if p.ports.Load() != nil {
+				p.openMore(c)
+				continue
+			}
+			p.first = c.Session
 			ports, err := node.Open(p.engine.transport, p.script.node, c.Session)
 			if err != nil {
 				result <- 3
@@ -118,9 +170,21 @@ func (p *fakeProcess) obey(result chan<- int, exit chan<- struct{}) {
 			}
 			p.say(channel.Status{Event: channel.EventReady, Session: c.Session})
 		case channel.CommandStart:
+			if s := p.other(c.Session); s != nil {
+				go s.once.Do(func() { p.workMore(s) })
+				continue
+			}
 			p.working.Store(true)
 			go p.work(c.Session, result)
+		case channel.CommandClose:
+			if s := p.other(c.Session); s != nil {
+				s.cut()
+				go s.once.Do(func() { p.workMore(s) })
+			}
 		case channel.CommandStop:
+			if p.other(c.Session) != nil {
+				continue // the input of a filter ends by itself
+			}
 			p.once.Do(func() { close(p.stop) })
 		case channel.CommandExit:
 			close(exit)

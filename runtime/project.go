@@ -20,10 +20,12 @@ type Owner struct {
 	Started  time.Time `json:"started"`
 }
 
-// RunningError says that somebody runs the project already.
+// RunningError says that somebody runs the project already, and, if a session
+// might have been opened there, why not.
 type RunningError struct {
 	Project string
 	Owner   Owner // zero if it runs without a process of this machine
+	Reason  string
 }
 
 // Error names the process and its pipeline.
@@ -35,6 +37,9 @@ func (e *RunningError) Error() string {
 	text += fmt.Sprintf(": process %d since %s", e.Owner.PID, e.Owner.Started.Format(time.TimeOnly))
 	if e.Owner.Pipeline != "" {
 		text += ", " + e.Owner.Pipeline
+	}
+	if e.Reason != "" {
+		return text + "; " + e.Reason + ", or choose another name with --project-name"
 	}
 	return text + "; choose another name with --project-name"
 }
@@ -82,7 +87,11 @@ func (p *place) take(o Owner) error {
 		}
 		if !free {
 			running := &RunningError{Project: p.project, Owner: readOwner(f)}
-			return errors.Join(running, f.Close())
+			if err := f.Close(); err != nil || running.Owner.PID != 0 {
+				return errors.Join(running, err)
+			}
+			time.Sleep(time.Millisecond) // it has just come, and says in a moment who it is
+			continue
 		}
 		if p.isCurrent(f) {
 			p.lock = f
@@ -170,7 +179,7 @@ func (p *place) fits(need int64) error {
 
 // make makes the directory and the link; nothing of them may be there.
 func (p *place) make() error {
-	for _, dir := range []string{p.dir, filepath.Join(p.dir, "shm"), filepath.Join(p.dir, "iox")} {
+	for _, dir := range []string{p.dir, filepath.Join(p.dir, "shm"), filepath.Join(p.dir, "iox"), seatDir(p.dir)} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return fmt.Errorf("project directory: %w", err)
 		}

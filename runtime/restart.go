@@ -100,7 +100,7 @@ func (s *Session) expect(m *member, back bool) {
 			l.Slot(in.Slot).Expected().Store(value)
 		}
 	}
-	if !m.hasControl() {
+	if !m.hasControl() || (!back && s.wantedByGuests(m)) {
 		return
 	}
 	if l := s.ledgers[m.Control.Name]; l != nil {
@@ -114,11 +114,16 @@ func (s *Session) expect(m *member, back bool) {
 // mayRevive says whether a node that has ended by itself, or is about to, is
 // started again.
 func (s *Session) mayRevive(m *member, failed bool) bool {
-	if s.stopping || s.exiting || m.container == "" || m.forced || !m.Restart.wants(failed) || s.isThrough(m) {
+	if s.link != nil || m.container == "" || m.forced || !m.Restart.wants(failed) || !s.wants(m) {
 		return false
 	}
 	attempts, _ := m.Restart.limits()
 	return m.Restart.used(m.restarts, time.Now()) < attempts
+}
+
+// wants says whether a session goes on with the node.
+func (s *Session) wants(m *member) bool {
+	return (s.takesPart(m) && !s.stopping && !s.exiting && !s.isThrough(m)) || s.wantedByGuests(m)
 }
 
 // isThrough says whether all of a node's streams have ended, or, if it has
@@ -154,9 +159,14 @@ func (s *Session) revive(m *member) bool {
 	if m.blame != nil {
 		e = *m.blame
 	}
-	s.warn(fmt.Sprintf("%v: starts again in %s, restart %d of %d", s.describe(m, &e), m.delay, m.Restart.used(m.restarts, time.Now()), attempts))
-	s.setState(m, StateRestarting)
-	m.reviving, m.closed, m.deadline = true, false, time.Time{}
+	text := fmt.Sprintf("%v: starts again in %s, restart %d of %d", s.describe(m, &e), m.delay, m.Restart.used(m.restarts, time.Now()), attempts)
+	s.warn(text)
+	s.tellRestart(m, text)
+	if s.takesPart(m) {
+		s.setState(m, StateRestarting)
+		m.closed = false
+	}
+	m.reviving, m.deadline = true, time.Time{}
 	ctx, cancel := context.WithCancel(s.life)
 	m.cancel = cancel
 	id, delay := m.container, m.delay
@@ -186,7 +196,7 @@ func (s *Session) onRevived(m *member, err error) {
 	m.reviving, m.born = false, time.Now()
 	switch {
 	case err == nil:
-	case !s.stopping && !m.closed:
+	case s.wants(m):
 		// The failure before has been told, and this is another one.
 		m.blame, m.failure = &NodeError{Phase: "start", Message: err.Error()}, nil
 		if s.revive(m) {
@@ -206,14 +216,16 @@ func (s *Session) onRevived(m *member, err error) {
 	s.group.Go(func() { s.follow(m, id, p, before) })
 	// It may have died before anybody listened to this process.
 	s.group.Go(func() { s.lookOnce(m, p) })
-	if s.stopping || m.closed {
+	if (s.stopping || m.closed) && !s.wantedByGuests(m) {
 		s.sendSignal(m, "SIGKILL")
 	}
 	if !m.hasControl() {
 		s.setState(m, StateRunning)
 		return
 	}
-	s.setState(m, StateStarting)
+	if s.takesPart(m) {
+		s.setState(m, StateStarting)
+	}
 	m.deadline = time.Now().Add(m.StartTimeout)
 	s.group.Go(func() { s.receiveStatus(m, p) })
 }
@@ -242,16 +254,19 @@ func (s *Session) rejoin(m *member) {
 	if s.started.IsZero() || len(m.restarts) == 0 {
 		return
 	}
-	m.command(channel.CommandStart, s.c.Session)
+	s.command(m, channel.CommandStart)
 	s.setState(m, StateRunning)
 	s.group.Go(func() { s.clean(m) })
 }
 
 // endForGood ends a node that is dead and will not be started any more.
 func (s *Session) endForGood(m *member) {
+	took := s.takesPart(m)
 	m.exited = true
 	s.expect(m, false)
+	s.tellEnded(m)
 	switch {
+	case !took:
 	case s.killed:
 		s.setState(m, StateFailed)
 	case m.closed:
@@ -271,10 +286,19 @@ func (s *Session) stopRevivals() {
 			continue
 		}
 		s.expect(m, false)
-		m.cancelRevival()
+		others := s.wantedByGuests(m)
+		if !others {
+			m.cancelRevival()
+		}
 		back := !s.started.IsZero() && len(m.restarts) > 0 && m.isStarting()
 		if back && m.dead == nil && !s.killed {
-			m.blame = &NodeError{Phase: startPhase(m.state), Message: "the session ended before it was ready again"}
+			blame := &NodeError{Phase: startPhase(m.state), Message: "the session ended before it was ready again"}
+			if others || s.link != nil {
+				m.left = true
+				s.failNode(m, blame)
+				continue
+			}
+			m.blame = blame
 			s.sendSignal(m, "SIGKILL")
 		}
 	}

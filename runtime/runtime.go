@@ -20,7 +20,7 @@ import (
 // required; Engine and ComposeFile are if a node has a container.
 type Config struct {
 	Project string         // name of the compose project
-	Session string         // stands for channel.SessionMark in channel names; default "main"
+	Session string         // stands for channel.SessionMark in channel names; default the first free of main, s2, s3, …
 	Domain  channel.Domain // of the project, see channel.NewDomain
 	Dir     string         // the project's directory, see Directory; made here, with shm and iox inside
 	// UID and GID are those of the containers; the directory is theirs.
@@ -33,6 +33,14 @@ type Config struct {
 	Pipeline string // the pipeline's file; told to whoever starts the project twice
 	Nodes    []Node
 	Channels []channel.Spec // data channels, with channel.SessionMark in their names
+
+	// Sessions is how many may be open at once, for which SharedMemory is
+	// reserved; default 1. Digest says what the containers are made of: a session
+	// joins only a project of its own digest. Params are those of this session, by
+	// node, over what the containers have.
+	Sessions int
+	Digest   string
+	Params   map[string]map[string]any
 
 	SharedMemory int64         // bytes that the plan needs; checked before anything is made
 	StopGrace    time.Duration // for draining when the session stops; default 10 s

@@ -36,8 +36,12 @@ type Session struct {
 
 	inbox   chan func()
 	running chan struct{} // closed when every node was ready
-	ended   chan struct{} // closed when loop has ended
+	ended   chan struct{} // closed when the session has ended
+	stopped chan struct{} // closed when loop has ended
 	looping bool
+
+	link    *link // to the process that supervises the project; nil: this one does
+	hosting       // of other processes' sessions
 
 	life       context.Context // of all goroutines: ends in Close
 	stopLife   context.CancelFunc
@@ -69,10 +73,11 @@ type supervision struct {
 	begun    time.Time
 	started  time.Time // every node was ready
 	drained  time.Time // every node had sent its last frame
-	over     time.Time // loop has ended
+	over     time.Time // the session has ended
 	raising  bool      // the project is being brought up
 	stopping bool
 	exiting  bool // exit was sent
+	parting  bool // instead, the containers are left to other sessions
 	killed   bool
 
 	termAt, killAt, giveUpAt time.Time // zero: not planned
@@ -87,14 +92,40 @@ type supervision struct {
 }
 
 // Start makes the project's directory and channels, brings the containers up,
-// waits until every node is ready and starts the session. If it fails, nothing
-// is left; a failure of a node is a *NodeError.
+// waits until every node is ready and starts the session. Where another process
+// runs the project already, it opens the session there, as Join does. If it
+// fails, nothing is left; a failure of a node is a *NodeError.
 func Start(ctx context.Context, c Config) (*Session, error) {
+	for {
+		s, err := start(ctx, c)
+		var running *RunningError
+		if !errors.As(err, &running) || running.Owner.PID == 0 {
+			return s, err
+		}
+		s, err = Join(ctx, c)
+		if !errors.Is(err, ErrNotRunning) {
+			return s, err
+		}
+		pause(ctx, joinPause) // it has just ended
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// start is Start in a project that nobody runs.
+func start(ctx context.Context, c Config) (*Session, error) {
 	s, err := newSession(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	if err = s.prepare(ctx); err == nil {
+	return s.begin(ctx, s.prepare)
+}
+
+// begin prepares and launches the session, or leaves nothing.
+func (s *Session) begin(ctx context.Context, prepare func(context.Context) error) (*Session, error) {
+	err := prepare(ctx)
+	if err == nil {
 		err = s.launch(ctx)
 	}
 	if err == nil {
@@ -107,8 +138,8 @@ func Start(ctx context.Context, c Config) (*Session, error) {
 }
 
 func newSession(ctx context.Context, c Config) (*Session, error) {
-	if c.Session == "" {
-		c.Session = defaultSession
+	if c.Sessions < 1 {
+		c.Sessions = 1
 	}
 	if c.Project == "" || c.Dir == "" || c.Open == nil {
 		return nil, errors.New("runtime: project, directory and transport are required")
@@ -116,7 +147,8 @@ func newSession(ctx context.Context, c Config) (*Session, error) {
 	s := &Session{
 		c: c, grace: c.StopGrace, byService: map[string]*member{}, ledgers: map[string]*channel.Ledger{},
 		sink: &sink{take: c.Logs}, inbox: make(chan func()),
-		running: make(chan struct{}), ended: make(chan struct{}),
+		running: make(chan struct{}), ended: make(chan struct{}), stopped: make(chan struct{}),
+		hosting: hosting{guests: map[string]*guest{}},
 	}
 	if s.grace <= 0 {
 		s.grace = defaultGrace
@@ -151,7 +183,7 @@ func (s *Session) launch(ctx context.Context) error {
 			s.group.Go(func() { s.runBuiltin(m) })
 		}
 	}
-	if len(s.byService) > 0 {
+	if len(s.byService) > 0 && s.link == nil {
 		s.post(func() { s.raising = true })
 		s.group.Go(s.bringUp)
 	}
@@ -202,14 +234,16 @@ func (s *Session) Kill() {
 }
 
 // Close removes containers, volumes, channels and files, whatever has happened
-// before; a running session is killed. Safe twice.
+// before; a running session is killed. Where other processes have sessions of
+// the project, it waits for their end, see Others. Safe twice.
 func (s *Session) Close() error {
 	s.closeOnce.Do(func() {
 		if s.looping {
 			s.Kill()
-			<-s.ended
+			<-s.stopped
 		} else {
-			close(s.ended) // nobody will take what is posted
+			close(s.ended)
+			close(s.stopped) // nobody will take what is posted
 		}
 		s.stopLife()
 		for len(s.undo) > 0 {
@@ -252,6 +286,6 @@ func (s *Session) later(name string, timeout time.Duration, do func(context.Cont
 func (s *Session) post(f func()) {
 	select {
 	case s.inbox <- f:
-	case <-s.ended:
+	case <-s.stopped:
 	}
 }

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -23,7 +24,7 @@ func (s *Session) stop() {
 		return
 	}
 	for _, m := range s.members {
-		m.command(channel.CommandStop, s.c.Session)
+		s.command(m, channel.CommandStop)
 		s.dismiss(m)
 	}
 	s.termAt = time.Now().Add(s.grace)
@@ -37,8 +38,33 @@ func (s *Session) terminate() {
 	s.stopSource()
 	s.late = s.undrained()
 	s.cutHard()
-	s.signal("SIGTERM")
 	s.killAt = time.Now().Add(termGrace)
+	if s.shared() {
+		s.closeInNodes()
+		return
+	}
+	s.signal("SIGTERM")
+}
+
+// closeInNodes ends the session in containers that others go on with.
+func (s *Session) closeInNodes() {
+	for _, m := range s.members {
+		if m.Container && !m.closed && !m.exited {
+			s.command(m, channel.CommandClose)
+		}
+	}
+}
+
+// leaveOpen gives a session up that a container does not close in time; others
+// go on with it.
+func (s *Session) leaveOpen() {
+	for _, m := range s.members {
+		if m.Container && !m.closed && !m.exited {
+			m.left = true
+			s.failNode(m, &NodeError{Phase: "stop", Message: fmt.Sprintf("did not end the session within the stop grace of %s", s.grace)})
+		}
+	}
+	s.giveUpAt = time.Now().Add(killGrace)
 }
 
 // undrained is the node that the others wait for: it has frames to take, and
@@ -77,7 +103,7 @@ func (s *Session) isBehind(i channel.Input) bool {
 
 // kill ends everything at once.
 func (s *Session) kill() {
-	if s.killed {
+	if s.killed || !s.over.IsZero() {
 		return
 	}
 	s.killed, s.stopping = true, true
@@ -86,6 +112,11 @@ func (s *Session) kill() {
 	s.stopSource()
 	s.cutUp()
 	s.cutHard()
+	if s.shared() {
+		s.closeInNodes()
+		s.giveUpAt = time.Now().Add(time.Second)
+		return
+	}
 	s.signal("SIGKILL")
 	s.giveUpAt = time.Now().Add(killGrace)
 }

@@ -15,17 +15,25 @@ const (
 	logGrace  = 2 * time.Second // for the log of a container that has ended
 )
 
-// loop does what is posted until every node has ended. All functions of this
-// file run in it.
+// loop does what is posted until every node has ended, and the sessions of
+// other processes with them. All functions of this file run in it.
 func (s *Session) loop() {
-	defer close(s.ended)
+	defer close(s.stopped)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		s.mu.Lock()
-		done, next := s.finished(), s.nextDeadline()
+		over, next := s.over.IsZero() && s.finished(), s.nextDeadline()
 		s.mu.Unlock()
-		if done {
+		if over {
+			s.readLogs()
+			s.mu.Lock()
+			s.conclude()
+			s.mu.Unlock()
+			close(s.ended)
+			continue
+		}
+		if !s.over.IsZero() && !s.isHosting() {
 			break
 		}
 		timer.Reset(time.Until(next))
@@ -37,12 +45,10 @@ func (s *Session) loop() {
 		}
 		s.mu.Lock()
 		f()
+		s.tellState()
 		s.mu.Unlock()
 	}
-	s.readLogs()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.conclude()
+	s.closeDoor()
 }
 
 // finished says whether nothing more will happen. A container that was never
@@ -53,6 +59,9 @@ func (s *Session) finished() bool {
 	}
 	for _, m := range s.members {
 		if m.exited || (m.Container && m.container == "" && s.stopping) || (!m.Container && s.neverRan(m)) {
+			continue
+		}
+		if m.Container && s.shared() && (m.left || (s.parting && m.closed)) {
 			continue
 		}
 		return s.past(s.giveUpAt)
@@ -70,7 +79,7 @@ func (s *Session) past(t time.Time) bool { return !t.IsZero() && !time.Now().Bef
 // nextDeadline is when onTime has something to do next.
 func (s *Session) nextDeadline() time.Time {
 	next := time.Now().Add(time.Hour)
-	deadlines := []time.Time{s.termAt, s.killAt}
+	deadlines := append(s.guestDeadlines(), s.termAt, s.killAt)
 	if !s.raising { // until then nothing is given up
 		deadlines = append(deadlines, s.giveUpAt)
 	}
@@ -98,8 +107,13 @@ func (s *Session) onTime() {
 		s.termAt = time.Time{}
 		s.terminate()
 	}
+	s.onGuestsTime()
 	if s.past(s.killAt) {
 		s.killAt = time.Time{}
+		if s.shared() {
+			s.leaveOpen()
+			return
+		}
 		s.signal("SIGKILL")
 		s.giveUpAt = time.Now().Add(killGrace)
 	}
@@ -110,7 +124,7 @@ func (s *Session) onTime() {
 func (s *Session) onLate(m *member) {
 	e := &NodeError{Phase: startPhase(m.state), Message: fmt.Sprintf("not ready after %s: raise start_timeout_ms if it needs longer", m.StartTimeout)}
 	switch {
-	case m.dead == nil && m.failure != nil: // it hangs, and its death is waited for
+	case m.dead == nil && m.failure != nil, !s.takesPart(m): // it hangs, and its death is waited for
 		s.sendSignal(m, "SIGKILL")
 	case m.dead != nil && s.mayRevive(m, true): // its last words are just being read
 	case s.mayRevive(m, true):
@@ -133,7 +147,7 @@ func startPhase(state string) string {
 }
 
 func (s *Session) setState(m *member, state string) {
-	if m.state == state || m.state == StateFailed {
+	if m.state == state || m.state == StateFailed || !s.over.IsZero() {
 		return
 	}
 	m.state = state
@@ -173,13 +187,23 @@ func (s *Session) onStart(m *member, id string, at time.Time) {
 
 // onStatus is a message of a node.
 func (s *Session) onStatus(m *member, st channel.Status) {
+	if s.forward(m, st) {
+		return
+	}
 	switch st.Event {
 	case channel.EventHello:
-		s.setState(m, StateLoading)
+		if s.takesPart(m) {
+			s.setState(m, StateLoading)
+		}
 	case channel.EventLoaded:
+		m.loaded = true
+		if !s.takesPart(m) {
+			m.deadline = time.Time{}
+			return
+		}
 		s.setState(m, StateOpening)
 		if !s.stopping {
-			m.command(channel.CommandOpen, s.c.Session)
+			s.command(m, channel.CommandOpen)
 		}
 	case channel.EventReady:
 		m.deadline = time.Time{}
@@ -187,12 +211,7 @@ func (s *Session) onStatus(m *member, st channel.Status) {
 		s.rejoin(m)
 		s.checkReady()
 	case channel.EventError:
-		m.failure = &st
-		if s.mayRevive(m, true) {
-			m.deadline = time.Now().Add(failGrace)
-			return // told when its process has ended
-		}
-		s.failNode(m, nil)
+		s.onError(m, st)
 	case channel.EventMetrics:
 		m.metrics = st.Metrics
 	case channel.EventClosed:
@@ -220,7 +239,7 @@ func (s *Session) checkReady() {
 	}
 	s.started = time.Now()
 	for _, m := range s.members {
-		m.command(channel.CommandStart, s.c.Session)
+		s.command(m, channel.CommandStart)
 		if m.ports != nil {
 			m.ports.Begin()
 		}
@@ -232,6 +251,7 @@ func (s *Session) checkReady() {
 		}
 	}
 	close(s.running)
+	s.admitWaiting()
 }
 
 // onReturn is the end of a built-in node.
@@ -277,9 +297,13 @@ func (s *Session) checkClosed() {
 		return
 	}
 	s.exiting, s.drained = true, time.Now()
+	if s.shared() {
+		s.parting = true
+		return
+	}
 	for _, m := range s.members {
 		if !m.exited {
-			m.command(channel.CommandExit, "")
+			m.queue(channel.Command{Command: channel.CommandExit})
 			s.dismiss(m)
 		}
 	}
@@ -303,10 +327,17 @@ func (s *Session) settle(m *member) {
 	if m.dead == nil || m.exited || m.reviving || (m.hasControl() && !m.drained) || s.revive(m) {
 		return
 	}
+	took := s.takesPart(m)
 	m.exited, m.deadline = true, time.Time{}
 	s.expect(m, false)
 	if m.bye == nil {
 		s.group.Go(func() { s.clean(m) })
+	}
+	s.tellEnded(m)
+	if !took {
+		s.setState(m, StateExited)
+		s.checkClosed()
+		return
 	}
 	c := m.dead
 	switch {

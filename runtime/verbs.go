@@ -46,16 +46,23 @@ func Down(ctx context.Context, e Engine, project string, uid int) error {
 
 // takeOver locks the project, after asking who has the lock to stop.
 func (p *place) takeOver(ctx context.Context) error {
-	asked := false
+	asked := map[int]bool{}
 	for end := time.Now().Add(askTimeout); ; {
 		err := p.take(Owner{PID: os.Getpid(), Started: time.Now()})
 		var running *RunningError
 		if !errors.As(err, &running) {
 			return err
 		}
-		if pid := running.Owner.PID; !asked && pid > 0 && holds(pid, p.lockPath()) {
-			asked = true
-			if bad := ask(pid); bad != nil {
+		pids := owners(p.dir)
+		if pid := running.Owner.PID; pid > 0 && holds(pid, p.lockPath()) {
+			pids = append(pids, pid)
+		}
+		for _, pid := range pids {
+			if asked[pid] {
+				continue
+			}
+			asked[pid] = true
+			if bad := ask(pid); bad != nil && holds(pid, p.lockPath()) {
 				return errors.Join(err, fmt.Errorf("ask it to stop: %w", bad))
 			}
 		}
@@ -69,8 +76,10 @@ func (p *place) takeOver(ctx context.Context) error {
 
 // Running is a *RunningError if a process of this machine runs the project. It
 // is for saying so early; Start is what decides, by the lock.
-func Running(uid int, project string) error {
-	p := &place{project: project, dir: Directory(uid, project)}
+func Running(uid int, project string) error { return runningIn(Directory(uid, project), project) }
+
+func runningIn(dir, project string) error {
+	p := &place{project: project, dir: dir}
 	f, err := os.OpenFile(p.lockPath(), os.O_RDONLY|noFollow, 0)
 	if err != nil {
 		return nil // nobody has it, or Start will say what is wrong

@@ -83,18 +83,22 @@ func StatusSpec(node string) Spec {
 
 // Command is a message on a control channel, as JSON in a Control frame.
 type Command struct {
-	Command string `json:"command"` // open, start, stop, exit
+	Command string `json:"command"` // open, start, stop, close, exit
 	Session string `json:"session,omitempty"`
+	// Params are the node's in this session, over those of its configuration;
+	// of CommandOpen.
+	Params map[string]any `json:"params,omitempty"`
 }
 
 // The commands. A container node opens a session's channels and calls the
 // node's open on CommandOpen; a node without inputs produces from CommandStart;
-// CommandStop ends producing, what is in flight drains; CommandExit ends the
-// process.
+// CommandStop ends producing, what is in flight drains; CommandClose ends a
+// session although its inputs go on; CommandExit ends the process.
 const (
 	CommandOpen  = "open"
 	CommandStart = "start"
 	CommandStop  = "stop"
+	CommandClose = "close"
 	CommandExit  = "exit"
 )
 
@@ -114,6 +118,8 @@ type Status struct {
 	Traceback string  `json:"traceback,omitempty"`
 	Port      string  `json:"port,omitempty"`
 	Sequence  *uint64 `json:"sequence,omitempty"` // of the frame in process
+	// GoesOn says that the error ends its session only: the process has others.
+	GoesOn bool `json:"goes_on,omitempty"`
 
 	// EventMetrics: every metric of the node in this session, as it stands.
 	Metrics []Metric `json:"metrics,omitempty"`

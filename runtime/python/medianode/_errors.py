@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Callable, Optional
 
 
 class ChannelError(Exception):
@@ -54,3 +54,14 @@ class FrameError(Exception):
     def __init__(self, message: str, port: str, sequence: Optional[int] = None) -> None:
         super().__init__(message)
         self.port, self.sequence = port, sequence
+
+
+class WouldBlock(Exception):
+    """A session would wait for its readers, and others have something to do meanwhile.
+
+    ready says whether the wait is over.
+    """
+
+    def __init__(self, ready: Callable[[], bool] = lambda: True) -> None:
+        super().__init__("would block")
+        self.ready = ready

@@ -163,6 +163,18 @@ class Ports:
         """Return what is to be waited for."""
         return [i.subscriber.listener for i in self.inputs if not i.ended]
 
+    def credits(self) -> list[Any]:
+        """Return what is to be waited for by a session that waits for its readers."""
+        publishers = [p for output in self.outputs.values() for p in output.publishers]
+        return [p.listener for p in publishers if p.spec.blocks and p.listener is not None]
+
+    def starve(self, waiting: bool) -> None:
+        """Say that the session sleeps until its readers take something, or is awake."""
+        for output in self.outputs.values():
+            for publisher in output.publishers:
+                if publisher.spec.blocks:
+                    publisher.starve(waiting)
+
     def announce(self, waiting: bool) -> bool:
         """Say that the node sleeps, or is awake; whether there is a frame already."""
         found = False

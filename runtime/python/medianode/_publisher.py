@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 from . import _fork, _iox, _ledger
 from ._config import Spec
-from ._errors import ChannelError, ClosedError, LoanedError, ReleasedError, TooLargeError
+from ._errors import ChannelError, ClosedError, LoanedError, ReleasedError, TooLargeError, WouldBlock
 from ._header import CONTROL, END_OF_STREAM, FAILED, Header, HeaderPlace, check, new_header
 from ._iox import Transport
 from ._lease import EMPTY, Places, writable
@@ -269,11 +269,28 @@ class Publisher:
                 self.ledger.fence()
                 if self._full(sequence, look=True) is None:
                     return
-                self._listen()
                 patience()
+                self._listen()
+        except WouldBlock as err:
+            err.ready = self.has_room
+            raise
         finally:
             words[W_STARVED] = 0
             words[W_BLOCKED] += time.monotonic_ns() - began
+
+    def has_room(self) -> bool:
+        """Say whether every reader has room; one that has died is found."""
+        return self._closed or self._full(self._words[W_NEXT], look=True) is None
+
+    def is_drained(self) -> bool:
+        """Say whether every reader has taken what was sent, or is gone for good."""
+        return self._closed or not self._unread()
+
+    def starve(self, waiting: bool) -> None:
+        """Say that the writer sleeps until a reader wakes it, or is awake."""
+        if not self._closed:
+            self._words[W_STARVED] = 1 if waiting else 0
+            self.ledger.fence()
 
     def end(self, failed: bool = False, patience: Check = patient) -> None:
         """Send the end of the stream; failed says that it ends by an error.
@@ -298,8 +315,11 @@ class Publisher:
                 self.ledger.fence()
                 if not self._unread():
                     return
-                self._listen()
                 patience()
+                self._listen()
+        except WouldBlock as err:
+            err.ready = self.is_drained
+            raise
         finally:
             words[W_STARVED] = 0
 

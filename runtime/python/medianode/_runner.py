@@ -15,7 +15,7 @@ from typing import Any, NoReturn, Optional
 
 from . import _fork, _iox, _process
 from ._config import NodeConfig, from_environment
-from ._errors import Abandoned, ChannelError, ConfigError
+from ._errors import Abandoned, ChannelError, ConfigError, WouldBlock
 from ._host import LoadHost
 from ._log import handle_standard_logging
 from ._node import Node
@@ -61,7 +61,7 @@ class Runner:
         self.sessions: dict[str, Session] = {}
         self.acting: Optional[Session] = None  # the session at work
         self._prototype: Optional[Node] = None
-        self._pending: list[tuple[str, str]] = []  # commands
+        self._pending: list[tuple[str, str, dict[str, Any]]] = []  # commands
         self._exit = False
         self._orphaned = False
         self._opening = ""  # the session that is being made
@@ -70,6 +70,7 @@ class Runner:
         self.came_by = time.monotonic()  # when this thread was last here, and not in the node's code
         self._asked = 0.0
         self._waiter: Optional[_iox.Waiter] = None
+        self._waiting: set[str] = set()  # the sessions that wait for their readers
         self._limit = _iox.duration(CHECK_EVERY_MS)
         self._spins = SPINS_OF[config.wait]
         self._watch = Watch(self, config.timeout_ms if config.inputs else 0)
@@ -118,8 +119,13 @@ class Runner:
             busy = self._commands()
             for session in list(self.sessions.values()):
                 self.acting = self._caller.owner = session
-                if session.step():
-                    busy = True
+                try:
+                    if session.step():
+                        busy = True
+                except NodeFailure as problem:
+                    if len(self.sessions) == 1:
+                        raise
+                    self._end_session(session, problem)
                 if session.closed:
                     self._closed(session)
             if self._look():
@@ -155,6 +161,17 @@ class Runner:
         if begun:
             raise NodeFailure("stop", f"SIGTERM came, and {TERM_DRAIN:g} s later its inputs had not ended")
 
+    def _end_session(self, session: Session, problem: NodeFailure) -> None:
+        """End one session of several by an error of its own: the others go on."""
+        self._tell_end(session.session, problem)
+        session.leave()
+
+    def _tell_end(self, name: str, problem: NodeFailure) -> None:
+        if _fork.in_child():
+            raise problem
+        self.tell_failure(problem, name, self._patience, goes_on=True)
+        print_failure(problem)
+
     def _commands(self) -> bool:
         self._hear()
         if not self._pending:
@@ -178,7 +195,7 @@ class Runner:
         if what == "stop" and name in self.sessions:
             self.sessions[name].stop()
         else:
-            self._pending.append((what, name))
+            self._pending.append((what, name, command.get("params") or {}))
 
     def _stopping(self) -> bool:
         """Say, to any thread of the node, whether it is to end."""
@@ -189,28 +206,43 @@ class Runner:
             self._notice(now)
         return self.signals.at is not None or self._orphaned
 
-    def _obey(self, command: str, name: str) -> None:
+    def _obey(self, command: str, name: str, params: dict[str, Any]) -> None:
         session = self.sessions.get(name)
         if command == "open":
-            if session is not None or self._prototype is None:
-                log(f"session {name} is open already")
-                return
-            self._waiter_closed()
-            self._opening = name
-            session = Session(
-                name, self._prototype, self._config, self._transport, self._caller,
-                self._patience, self._stopping, self._foreign_patience,
-            )  # fmt: skip
-            self.sessions[name] = self.acting = self._caller.owner = session
-            self._opening, session.guard = "", self._watch.guard
-            session.open()
-            self._tell("ready", name)
+            try:
+                self._open(name, params)
+            except NodeFailure as problem:
+                if not any(other != name for other in self.sessions):
+                    raise
+                self._opening = ""
+                self._tell_end(name, problem)
+                if name in self.sessions:
+                    self.sessions[name].leave()
+                else:
+                    self._tell("closed", name)
         elif command == "start" and session is not None:
             self.acting = session
             session.start()
             self._running = True
+        elif command == "close" and session is not None:
+            session.cut()
         elif command == "exit":
             self._exit = True
+
+    def _open(self, name: str, params: dict[str, Any]) -> None:
+        if name in self.sessions or self._prototype is None:
+            log(f"session {name} is open already")
+            return
+        self._waiter_closed()
+        self._opening = name
+        session = Session(
+            name, self._prototype, self._config, self._transport, self._caller,
+            self._patience, self._stopping, self._foreign_patience, self._turn, params,
+        )  # fmt: skip
+        self.sessions[name] = self.acting = self._caller.owner = session
+        self._opening, session.guard = "", self._watch.guard
+        session.open()
+        self._tell("ready", name)
 
     def _closed(self, session: Session) -> None:
         self._waiter_closed()
@@ -272,11 +304,13 @@ class Runner:
     def _tell(self, event: str, session: Optional[str] = None, **fields: Any) -> None:
         self.status.tell(self._patience, event, session, **fields)
 
-    def tell_failure(self, problem: NodeFailure, session: Optional[str], patience: Check) -> None:
-        """Tell the runtime that the node has failed; any thread."""
+    def tell_failure(
+        self, problem: NodeFailure, session: Optional[str], patience: Check, goes_on: Optional[bool] = None
+    ) -> None:
+        """Tell the runtime that the node has failed, or only a session of it: then it goes on; any thread."""
         self.status.tell(
             patience, "error", session, phase=problem.phase, message=problem.message,
-            traceback=problem.trace, port=problem.port, sequence=problem.sequence,
+            traceback=problem.trace, port=problem.port, sequence=problem.sequence, goes_on=goes_on,
         )  # fmt: skip
 
     def tasks(self) -> list[Any]:
@@ -291,23 +325,26 @@ class Runner:
 
     def _wait(self) -> None:
         """Sleep until there is a frame or a command, or 50 ms have passed."""
+        sessions = list(self.sessions.values())
+        waiting = {s.session for s in sessions if s.waits}
+        if waiting != self._waiting:
+            self._waiter_closed()
         if self._waiter is None:
             listeners = [self._control.listener]
-            for session in self.sessions.values():
-                listeners += session.ports.listeners()
-            self._waiter = _iox.Waiter(listeners)
-        sessions = list(self.sessions.values())
+            for session in sessions:
+                listeners += session.listeners()
+            self._waiter, self._waiting = _iox.Waiter(listeners), waiting
         self._waiter.take_events()
         found = self._control.announce(True)
         for session in sessions:
-            found = session.ports.announce(True) or found
+            found = session.announce(True) or found
         try:
             if not found and self.signals.at is None:
                 self._waiter.wait(self._limit)
         finally:
             self._control.announce(False)
             for session in sessions:
-                session.ports.announce(False)
+                session.announce(False)
 
     def _waiter_closed(self) -> None:
         if self._waiter is not None:
@@ -316,6 +353,13 @@ class Runner:
 
     def _patience(self) -> None:
         self._look()
+
+    def _turn(self) -> None:
+        """Let a session wait for its readers, unless there is something else to do."""
+        self._look()
+        self._hear()
+        if self._pending or len(self.sessions) > 1:
+            raise WouldBlock
 
     def _look(self) -> bool:
         """Look, now and then, for a signal and whether the runtime lives; raise when time is up.

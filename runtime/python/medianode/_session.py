@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._config import NodeConfig
-from ._errors import Abandoned, ClosedError, FrameError
+from ._errors import Abandoned, ClosedError, FrameError, WouldBlock
 from ._frame import Frame
 from ._header import Header
 from ._host import attach
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 # What open may emit before the session begins.
 MAX_EARLY = 64
+# Work that is put off while it would wait for readers: it gives what says
+# whether the wait is over.
+Job = Generator[Callable[[], bool], None, None]
 
 
 def _unguarded(on: bool) -> None:
@@ -47,6 +50,8 @@ class Session:
         patience: Check,
         stopping: Callable[[], bool],
         foreign: Optional[Check] = None,
+        turn: Optional[Check] = None,
+        params: Optional[dict[str, Any]] = None,
     ) -> None:
         self.session = name
         self.log = prototype.log
@@ -56,7 +61,13 @@ class Session:
         # How a thread of the node waits.
         self._foreign = foreign or patience
         self._thread = threading.get_ident()
+        # How the session waits for its readers: WouldBlock gives the turn to others.
+        self._turn = turn or patience
+        self._job: Optional[Job] = None
+        self._ready: Optional[Callable[[], bool]] = None
         self._node = copy.copy(prototype)
+        if params:
+            self._node.params = {**prototype.params, **params}
         attach(self._node, self)
         self._batches = bool(config.inputs) and type(prototype).process_batch is not Node.process_batch
         self._started = False
@@ -190,6 +201,8 @@ class Session:
 
     def step(self) -> bool:
         """Do what there is to do; False if there is nothing."""
+        if self._job is not None:
+            return self._go_on()
         if not self._config.inputs:
             return self._produce()
         self.ports.done()  # the call for what was taken before has returned
@@ -206,48 +219,103 @@ class Session:
                 self._process(got)
             return True
         if self.ports.ended:
-            self.finish()
+            self._begin(self._finish(short=False))
             return True
         if self._started:
             self.ports.look()
         return False
 
+    @property
+    def waits(self) -> bool:
+        """Whether work is put off because it would wait for readers."""
+        return self._job is not None
+
+    def announce(self, waiting: bool) -> bool:
+        """Say that the node sleeps, or is awake; whether there is something to do already."""
+        if self._job is None:
+            return self.ports.announce(waiting)
+        self.ports.starve(waiting)
+        if waiting:
+            self.ports.refresh()
+        return waiting and (self._ready is None or self._ready())
+
+    def listeners(self) -> list[Any]:
+        """Return what is to be waited for."""
+        return self.ports.listeners() if self._job is None else self.ports.credits()
+
+    def _begin(self, job: Job) -> None:
+        self._job, self._ready = job, None
+        self._go_on()
+
+    def _go_on(self) -> bool:
+        """Do what was put off, as far as it goes."""
+        job = self._job
+        if job is None or (self._ready is not None and not self._ready()):
+            return False
+        try:
+            self._ready = next(job)
+        except StopIteration:
+            self._job = None
+        except BaseException:
+            self._job = None
+            raise
+        return True
+
+    def _drop_job(self) -> None:
+        job, self._job = self._job, None
+        if job is not None:
+            job.close()
+
+    def _send(self, frame: Frame, cause: Optional[Frame]) -> Job:
+        while True:
+            try:
+                self.ports.send(frame, cause, self._turn)
+                return
+            except WouldBlock as err:
+                ready = err.ready
+            call, self.cause = self.cause, None
+            yield ready
+            self.cause = call
+
     def _process(self, frame: Frame) -> None:
-        count = 0
         self.calls += 1
         self.cause = frame
+        given: Any = None
         try:
             given = self._node.process(frame)
             if type(given) is Frame:  # the usual case needs no generator
-                self.ports.send(given, frame, self._patience)
+                self.ports.send(given, frame, self._turn)
                 if not self._given:
                     return
-                given, count = None, 1
-            for out in self._caller.frames(given, "process"):
-                if out is not None:
-                    count += 1
-                    self.ports.send(out, frame, self._patience)
-                del out
+                self.cause, given = None, None
+                self._check_count(1, 1, frame)
+                return
+        except WouldBlock:
+            pass
         except Abandoned:
             raise
         except BaseException as err:
             raise failure("process", err, frame) from err
         finally:
             self.cause = None
-        self._check_count(count, 1, frame)
+        self._begin(self._give(lambda: self._caller.frames(given, "process"), (frame,)))
 
     def _process_batch(self, frames: list[Frame]) -> None:
-        count, want, first = 0, len(frames), frames[0]
         causes = frames[:]  # the node may do with its list what it likes
         self.calls += 1
+        self._begin(self._give(lambda: self._caller.frames(self._node.process_batch(frames), "process_batch"), causes))
+
+    def _give(self, call: Callable[[], Iterator[Optional[Frame]]], causes: Sequence[Frame]) -> Job:
+        """Send what a call gives for these frames."""
+        count, want, first = 0, len(causes), causes[0]
         self.cause = first
         try:
-            for out in self._caller.frames(self._node.process_batch(frames), "process_batch"):
+            for out in call():
                 if out is not None:
-                    self.ports.send(out, causes[min(count, want - 1)], self._patience)
+                    yield from self._send(out, causes[min(count, want - 1)])
                     count += 1
                 del out
-        except Abandoned:
+        except (Abandoned, GeneratorExit):
             raise
         except BaseException as err:
             raise failure("process", err, first) from err
@@ -272,7 +340,7 @@ class Session:
     def _produce(self) -> bool:
         if self._stop:
             self._stop_producing()
-            self.finish()
+            self._begin(self._finish(short=False))
             return True
         if not self._started:
             return False
@@ -281,14 +349,27 @@ class Session:
                 self._produced = self._caller.frames(self._node.produce(), "produce", self._stopped)
             for out in self._produced:
                 if out is not None:
-                    self.ports.send(out, None, self._patience)
+                    try:
+                        self.ports.send(out, None, self._turn)
+                        return True
+                    except WouldBlock:
+                        pass  # its traceback keeps the memory of the frame, so it has to go first
+                    self._begin(self._give_produced(out))
                 return True
         except Abandoned:
             raise
         except BaseException as err:
             raise failure("produce", err) from err
-        self.finish()
+        self._begin(self._finish(short=False))
         return True
+
+    def _give_produced(self, frame: Frame) -> Job:
+        try:
+            yield from self._send(frame, None)
+        except (Abandoned, GeneratorExit):
+            raise
+        except BaseException as err:
+            raise failure("produce", err) from err
 
     def _stopped(self) -> bool:
         return self._stopping() or self._stop
@@ -304,28 +385,49 @@ class Session:
 
     def finish(self, short: bool = False) -> None:
         """Call close, send what it gives, and end the streams; short says that inputs had not ended."""
-        self.guard(False)
-        self._stop, self.doing = True, "close"
-        try:
-            for out in self._caller.frames(self._node.close(), "close"):
-                if out is not None:
-                    if not self._config.streaming:
-                        raise NodeFailure("close", "is_streaming is false, so close must not give frames")
-                    self.ports.send(out, None, self._patience)
-            self._caller.cancel(self)
-        except Abandoned:
-            raise
-        except BaseException as err:
-            raise failure("close", err) from err
+        self._drop_job()
+        self._turn = self._patience
+        for _ in self._finish(short):
+            pass
+
+    def cut(self) -> None:
+        """Begin to end, although the inputs go on: whoever runs the session does not want it any more."""
+        self._drop_job()
+        self._job, self._ready = self._finish(short=True), None
+
+    def _finish(self, short: bool) -> Job:
+        self._stop = True
+        if self.doing != "close":
+            self.guard(False)
+            self.doing = "close"
+            try:
+                for out in self._caller.frames(self._node.close(), "close"):
+                    if out is not None:
+                        if not self._config.streaming:
+                            raise NodeFailure("close", "is_streaming is false, so close must not give frames")
+                        yield from self._send(out, None)
+                self._caller.cancel(self)
+            except (Abandoned, GeneratorExit):
+                raise
+            except BaseException as err:
+                raise failure("close", err) from err
         failed = self.ports.failed or short
         self.ports.close_inputs()
-        self._end(failed)
+        yield from self._end(failed)
 
     def fail(self) -> None:
-        """End the streams as failed, after an error."""
-        self._stop = True
+        """End the streams as failed, after an error, and wait until that is done."""
+        self._turn = self._patience
+        self.leave()
+        while self._job is not None:
+            self._go_on()
+
+    def leave(self) -> None:
+        """Begin to end the streams as failed, after an error."""
+        self._drop_job()
+        self._stop, self.doing = True, "close"
         self.ports.close_inputs(failed=True)
-        self._end(failed=True)
+        self._job, self._ready = self._end(failed=True), None
 
     def abandon(self) -> None:
         """End at once: a peer takes nothing any more and time is up."""
@@ -334,7 +436,13 @@ class Session:
             log(f"session {self.session}: not all frames were taken in time")
             self.ports.close()
 
-    def _end(self, failed: bool) -> None:
-        self.ports.finish(failed, self._patience)
+    def _end(self, failed: bool) -> Job:
+        while True:
+            try:
+                self.ports.finish(failed, self._turn)
+                break
+            except WouldBlock as err:
+                ready = err.ready
+            yield ready
         self.closed = True
         self.ports.close()

@@ -129,8 +129,8 @@ class NodeProcess:
         )
         self.seen: list[dict[str, Any]] = []
 
-    def tell(self, command: str, session: str = "main") -> None:
-        payload = json.dumps({"command": command, "session": session}).encode()
+    def tell(self, command: str, session: str = "main", **more: Any) -> None:
+        payload = json.dumps({"command": command, "session": session, **more}).encode()
         self.commands.send(new_header(CONTROL), memoryview(payload), until(5))
 
     def next(self, timeout: float = 10) -> dict[str, Any]:

@@ -1,0 +1,246 @@
+package plugin_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/medianode/docker-medianode/runtime"
+)
+
+// envSessions is how long five sessions run at once; ten minutes is the full form.
+const envSessions = "MEDIANODE_TEST_SESSIONS"
+
+// many are nodes that find a frame of another session.
+const many = `import time
+from medianode import Frame, Node
+
+class Ticks(Node):
+    def produce(self):
+        count = self.params.get("count", 0)
+        i = 0
+        while not count or i < count:
+            yield Frame.from_text(f"{self.session} {i}")
+            i += 1
+            time.sleep(0.005)
+
+class Echo(Node):
+    def process(self, frame):
+        session, number = frame.text.split()
+        if session != self.session:
+            raise RuntimeError(f"a frame of {session} in {self.session}")
+        if int(number) == self.params.get("bad"):
+            raise ValueError("as asked")
+        return frame
+`
+
+func manySessions(t *testing.T, name string) *stage {
+	t.Helper()
+	node := func(id, class string) string {
+		return fmt.Sprintf("  - {id: %s, node_type: 'many:%s', docker: {source: ./nodes, restart: {policy: on-failure, max_attempts: 3}, resource_limits: {memory_mb: 256}}}\n", id, class)
+	}
+	s := newStage(t, name, "sessions: 6\nnodes:\n"+node("src", "Ticks")+node("mid", "Echo")+node("last", "Echo")+
+		"  - {id: out, node_type: TextFileSink, params: {path: main.txt}}\n"+
+		"connections:\n  - {from: src, to: mid}\n  - {from: mid, to: last}\n  - {from: last, to: out}\n")
+	s.write("nodes/many.py", many)
+	return s
+}
+
+// session starts one more session, of so many frames; 0: without an end.
+func (s *stage) session(name string, frames int, more ...string) *process {
+	args := append([]string{"run", "--session", name, "--set", "out.path=" + name + ".txt", "--set", fmt.Sprintf("src.count=%d", frames), "--format", "json"}, more...)
+	return s.start("docker-medianode", args...)
+}
+
+// own says how many lines a session's file has, which must be its own in order.
+func (s *stage) own(name string, in string) int {
+	s.t.Helper()
+	lines := strings.Split(strings.TrimSuffix(s.read(in), "\n"), "\n")
+	for i, line := range lines {
+		if line != fmt.Sprintf("%s %d", name, i) {
+			s.t.Errorf("%s: line %d is %q", in, i, line)
+			break
+		}
+	}
+	return len(lines)
+}
+
+func startup(t *testing.T, r result) time.Duration {
+	t.Helper()
+	var report runtime.Report
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
+		t.Fatalf("%v: %s", err, r)
+	}
+	return time.Duration(report.StartupS * float64(time.Second))
+}
+
+func TestSessions(t *testing.T) {
+	s := manySessions(t, "sessions")
+	s.medianode("run").is(t, 1, "does not run: docker medianode up starts it")
+	main := s.start("docker-medianode", "up", "--format", "json")
+	main.flows(s, "main.txt")
+
+	t.Run("one after the other", func(t *testing.T) {
+		best, worst := time.Hour, time.Duration(0)
+		for i := range 20 {
+			name := fmt.Sprintf("n%d", i)
+			r := s.session(name, 5).end(time.Minute)
+			r.is(t, 0)
+			took := startup(t, r)
+			best, worst = min(best, took), max(worst, took)
+			if n := s.own(name, name+".txt"); n != 5 {
+				t.Errorf("%s: %d lines", name, n)
+			}
+		}
+		t.Logf("from the start of the session to its begin: best %s, worst %s", best.Round(time.Millisecond), worst.Round(time.Millisecond))
+		if best > 50*time.Millisecond {
+			t.Logf("more than 50 ms: the machine is busy, or it is slower than it was")
+		}
+		if best > 500*time.Millisecond {
+			t.Error("a session must not start anything")
+		}
+	})
+	t.Run("an exception", func(t *testing.T) {
+		r := s.session("bad", 0, "--set", "mid.bad=3").end(time.Minute)
+		r.is(t, 1, "mid", "ValueError: as asked")
+	})
+	t.Run("five at once", func(t *testing.T) {
+		last := 3 * time.Second
+		if text := os.Getenv(envSessions); text != "" {
+			var err error
+			if last, err = time.ParseDuration(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var all []*process
+		names := []string{"a", "b", "c", "d", "e"}
+		for _, name := range names {
+			all = append(all, s.session(name, 0))
+		}
+		for i := range all {
+			all[i].flows(s, names[i]+".txt")
+		}
+		s.session("f", 1).end(time.Minute).is(t, 1, "6 of 6 sessions are open (a, b, c, d, e, main)", "raise sessions")
+		time.Sleep(last)
+		var list []runtime.SessionInfo
+		r := s.medianode("sessions", "--format", "json")
+		if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || len(list) != 6 || list[0].Session != "main" || !list[0].Supervises || list[5].Frames == 0 {
+			t.Errorf("%v: %s", err, r)
+		}
+		for i, p := range all {
+			s.medianode("sessions", "close", names[i]).is(t, 0)
+			r := p.end(stopLimit)
+			if r.code != 130 {
+				t.Errorf("%s: %s", names[i], r)
+			}
+			t.Logf("%s: %d frames", names[i], s.own(names[i], names[i]+".txt"))
+		}
+	})
+	t.Run("killed", func(t *testing.T) {
+		for i := range 10 {
+			name := fmt.Sprintf("k%d", i)
+			p := s.session(name, 0)
+			time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
+			p.signal(syscall.SIGKILL)
+			p.end(stopLimit)
+		}
+		ledgers := func() string {
+			entries, err := os.ReadDir(runtime.Directory(uid(), s.project) + "/shm")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var left []string
+			for _, e := range entries {
+				if strings.HasPrefix(e.Name(), "medianode_ledger_k") {
+					left = append(left, e.Name())
+				}
+			}
+			return strings.Join(left, " ")
+		}
+		if !eventually(10*time.Second, func() bool {
+			return ledgers() == "" && !strings.Contains(s.medianode("sessions").stdout, "k")
+		}) {
+			t.Errorf("left: %s\n%s", ledgers(), s.medianode("sessions"))
+		}
+	})
+	main.signal(syscall.SIGINT)
+	if r := main.end(stopLimit); r.code != 130 {
+		t.Errorf("main: %s", r)
+	}
+	s.own("main", "main.txt")
+}
+
+// A project goes on until its last session has ended; down ends all.
+func TestLastSessionOut(t *testing.T) {
+	s := manySessions(t, "lastout")
+	main := s.start("docker-medianode", "up", "--set", "src.count=300")
+	main.flows(s, "main.txt")
+	other := s.session("other", 0)
+	other.flows(s, "other.txt")
+	if !eventually(20*time.Second, func() bool { return s.has("main.txt") }) {
+		t.Fatal("main does not end")
+	}
+	before := s.has("other.txt")
+	time.Sleep(500 * time.Millisecond)
+	if before || s.has("other.txt") {
+		t.Error("other has ended with main")
+	}
+	s.medianode("down").is(t, 0)
+	if r := other.end(stopLimit); r.code != 130 {
+		t.Errorf("other: %s", r)
+	}
+	if r := main.end(stopLimit); r.code != 0 {
+		t.Errorf("main: %s", r)
+	}
+	s.own("other", "other.txt")
+	if n := s.own("main", "main.txt"); n != 300 {
+		t.Errorf("main: %d lines", n)
+	}
+}
+
+// A node that is killed is started again for every session, and a supervisor
+// that is killed takes all sessions with it: nothing is left.
+func TestDeathsUnderSessions(t *testing.T) {
+	s := manySessions(t, "deaths")
+	main := s.start("docker-medianode", "up")
+	main.flows(s, "main.txt")
+	others := []*process{s.session("one", 0), s.session("two", 0)}
+	files := []string{"one.txt", "two.txt", "main.txt"}
+	size := func(file string) int64 {
+		info, err := os.Stat(s.dir + "/" + file + ".partial")
+		if err != nil {
+			return 0
+		}
+		return info.Size()
+	}
+	flow := func(when string) {
+		t.Helper()
+		for _, file := range files {
+			before := size(file)
+			if !eventually(20*time.Second, func() bool { return size(file) > before }) {
+				t.Fatalf("%s: nothing comes to %s\n%s", when, file, main.said())
+			}
+		}
+	}
+	flow("at first")
+	docker(t, "kill", s.project+"-mid-1")
+	for _, p := range append(others, main) {
+		p.says("node mid: killed by SIGKILL before its streams ended (exit code 137): starts again in 100ms, restart 1 of 3")
+	}
+	flow("after the death of mid")
+	main.signal(syscall.SIGKILL)
+	main.end(stopLimit)
+	for i, p := range others {
+		r := p.end(stopLimit)
+		r.is(t, 1, "the process that supervises project "+s.project+" has ended")
+		t.Logf("session %d: %s", i, r.stderr[max(0, len(r.stderr)-300):])
+	}
+	if left := found(t, s.project); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}

@@ -1,0 +1,285 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"time"
+)
+
+const (
+	joinPause   = 20 * time.Millisecond // between two tries to reach who supervises a project
+	joinTimeout = time.Minute           // for one that has the lock and does not answer yet
+)
+
+// inheritTimeout is for another session that looks whether it is the last.
+const inheritTimeout = 2 * time.Second
+
+// ErrNotRunning says that there is no running project to open a session in.
+var ErrNotRunning = errors.New("the project does not run")
+
+// link is the connection of a session to the process that supervises its
+// project. That process speaks with the containers; the session has its own
+// channels and built-in nodes.
+type link struct {
+	wire *peer
+	lost bool // the supervisor has gone first
+}
+
+// Join opens a session in a project that another process runs. It waits until
+// that project has started, and makes nothing but the session's own channels. An
+// error wraps ErrNotRunning if nobody runs the project.
+func Join(ctx context.Context, c Config) (*Session, error) {
+	s, err := newSession(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return s.begin(ctx, s.join)
+}
+
+// join is prepare for a session on the containers of another process.
+func (s *Session) join(ctx context.Context) error {
+	s.later("what the supervisor has left", downTimeout, func(ctx context.Context) error {
+		if !s.isOrphan() {
+			return nil
+		}
+		return s.inherit(ctx)
+	})
+	messages, err := s.ask(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.openTransport(); err != nil {
+		return err
+	}
+	for _, spec := range s.specs() {
+		if err := s.create(spec); err != nil {
+			return err
+		}
+	}
+	for _, m := range s.members {
+		if m.Restart.comesBack() {
+			s.expect(m, true)
+		}
+		if m.Container {
+			m.drained, m.deadline = true, time.Now().Add(m.StartTimeout)
+		}
+	}
+	s.later("processes of the session", closeTimeout, s.quiet)
+	if err := s.openPorts(); err != nil {
+		return err
+	}
+	s.group.Go(func() {
+		for m := range messages {
+			s.post(func() { s.onMessage(m) })
+		}
+		s.post(s.onLinkLost)
+	})
+	return ctx.Err()
+}
+
+// ask finds the supervisor, takes a name, and asks for the session. Everything
+// that the supervisor says after its consent comes on the channel, which ends
+// with the connection.
+func (s *Session) ask(ctx context.Context) (<-chan message, error) {
+	for end := time.Now().Add(joinTimeout); ; pause(ctx, joinPause) {
+		messages, err := s.askOnce(ctx)
+		if err == nil || !errors.Is(err, errTryAgain) {
+			return messages, err
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		var running *RunningError
+		if !errors.As(runningIn(s.c.Dir, s.c.Project), &running) {
+			return nil, ErrNotRunning
+		}
+		if time.Now().After(end) {
+			return nil, fmt.Errorf("%w, and does not answer", running)
+		}
+	}
+}
+
+// errTryAgain says that the supervisor is just coming or going.
+var errTryAgain = errors.New("try again")
+
+func (s *Session) askOnce(ctx context.Context) (<-chan message, error) {
+	path, err := socketPath(s.c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, errTryAgain
+	}
+	s.link = &link{wire: newPeer(conn)}
+	wanted, kept := s.c.Session, len(s.undo)
+	if err := s.sit(); err != nil {
+		s.link.wire.close()
+		if errors.Is(err, ErrNotRunning) {
+			return nil, errTryAgain
+		}
+		return nil, err
+	}
+	w := s.link.wire
+	s.later("connection to the supervisor", closeTimeout, func(context.Context) error { w.close(); return nil })
+	s.group.Go(w.write)
+	messages := make(chan message, 64)
+	stop := context.AfterFunc(ctx, w.close)
+	s.group.Go(func() {
+		defer close(messages)
+		w.read(func(m message) {
+			select {
+			case messages <- m:
+			case <-s.life.Done():
+			}
+		})
+	})
+	w.send(message{Open: &opening{Session: s.c.Session, Digest: s.c.Digest, PID: os.Getpid()}})
+	first, ok := <-messages
+	if !stop() || (ok && first.Accepted) {
+		if !ok {
+			return nil, ctx.Err()
+		}
+		context.AfterFunc(s.life, w.close)
+		return messages, nil
+	}
+	err = errTryAgain
+	var running *RunningError
+	switch {
+	case ok && first.Running != "" && errors.As(runningIn(s.c.Dir, s.c.Project), &running):
+		running.Reason, err = first.Running, running
+	case ok && first.Refused != "":
+		err = errors.New(first.Refused)
+	}
+	for len(s.undo) > kept { // the name
+		last := s.undo[len(s.undo)-1]
+		s.undo = s.undo[:len(s.undo)-1]
+		_ = last.run()
+	}
+	s.c.Session = wanted
+	return nil, err
+}
+
+// onMessage is a message of the supervisor.
+func (s *Session) onMessage(msg message) {
+	if msg.Stop {
+		s.stop()
+		return
+	}
+	i := slices.IndexFunc(s.members, func(m *member) bool { return m.ID == msg.Node })
+	if i < 0 {
+		return
+	}
+	m := s.members[i]
+	switch {
+	case msg.Status != nil:
+		s.onStatus(m, *msg.Status)
+	case msg.Ended != nil:
+		s.onEnded(m, msg)
+	case msg.Restart != "":
+		s.onRestarting(m, msg)
+	case msg.Container != nil:
+		s.onIntroduced(m, msg)
+	}
+}
+
+// onIntroduced is how a node is when the session comes to it.
+func (s *Session) onIntroduced(m *member, msg message) {
+	m.container = msg.Container.ID
+	s.setState(m, StateStarting)
+	s.followFromNow(m)
+	if msg.Loaded {
+		m.loaded = true
+		s.setState(m, StateOpening)
+		s.command(m, "open")
+	}
+}
+
+func (s *Session) followFromNow(m *member) {
+	if s.c.Engine == nil || m.container == "" {
+		return
+	}
+	id, p := m.container, m.process
+	p.last = time.Now()
+	s.group.Go(func() { s.follow(m, id, p, nil) })
+}
+
+// onRestarting is the death of a node's process that has a next one.
+func (s *Session) onRestarting(m *member, msg message) {
+	if !s.takesPart(m) {
+		return
+	}
+	s.warn(msg.Restart)
+	m.restarts = append(m.restarts, time.Now())
+	m.closed = false
+	s.setState(m, StateRestarting)
+	m.process = newProcess()
+	m.drained = true
+	s.followFromNow(m)
+	if s.stopping {
+		m.left = true
+		s.failNode(m, &NodeError{Phase: "start", Message: "the session ended before it was ready again"})
+		return
+	}
+	m.deadline = time.Now().Add(m.StartTimeout)
+}
+
+// onEnded is the death of a node's container that is not started again.
+func (s *Session) onEnded(m *member, msg message) {
+	if m.exited {
+		return
+	}
+	took := s.takesPart(m)
+	m.exited, m.deadline, m.dead = true, time.Time{}, msg.Container
+	s.expect(m, false)
+	if took {
+		s.failNode(m, msg.Ended)
+		return
+	}
+	s.setState(m, StateExited)
+	s.checkClosed()
+}
+
+// isOrphan says whether the supervisor has gone first.
+func (s *Session) isOrphan() bool { return s.link != nil && s.link.lost }
+
+// onLinkLost is the end of the process that supervises the containers. They end
+// with it.
+func (s *Session) onLinkLost() {
+	if !s.over.IsZero() || s.life.Err() != nil {
+		return
+	}
+	s.link.lost = true
+	s.fail(fmt.Errorf("the process that supervises project %s has ended", s.c.Project))
+	s.kill()
+}
+
+// inherit removes the project of a supervisor that was killed: the last of its
+// sessions does it.
+func (s *Session) inherit(ctx context.Context) error {
+	p := &place{project: s.c.Project, dir: s.c.Dir, root: s.c.Domain.Root, uid: s.c.UID, gid: s.c.GID}
+	for end := time.Now().Add(inheritTimeout); ; pause(ctx, joinPause) {
+		err := p.take(Owner{PID: os.Getpid(), Pipeline: s.c.Pipeline, Started: time.Now()})
+		if err == nil {
+			break
+		}
+		if !errors.As(err, new(*RunningError)) {
+			return err
+		}
+		if time.Now().After(end) {
+			return nil // somebody has started it anew, and removed what was left
+		}
+	}
+	if len(owners(s.c.Dir)) > 0 {
+		return p.leave()
+	}
+	var err error
+	if s.c.Engine != nil {
+		err = s.c.Engine.Down(ctx, s.c.Project, 0)
+	}
+	return errors.Join(err, p.wipe(), p.leave())
+}

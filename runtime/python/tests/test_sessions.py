@@ -1,0 +1,228 @@
+"""Several sessions in one process of a node."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from fake_runtime import FakeRuntime, NodeProcess, ended, entering, leaving, payload, until
+from nodes import collect, send_text, write
+
+from medianode._config import SESSION_MARK, Spec
+from medianode._header import FAILED
+
+NODES = """
+import time
+class Echo(Node):
+    def load(self): self.loaded = "once"
+    def open(self, session): self.seen = []
+    def process(self, frame):
+        if frame.text == "raise": raise ValueError("as asked")
+        if frame.text == "slow": time.sleep(0.2)
+        self.seen.append(frame.text)
+        return Frame.from_text(f"{self.session} {self.params.get('greeting')} {''.join(self.seen)}")
+    def close(self): yield Frame.from_text("last of " + self.session)
+class Twice(Node):
+    def process(self, frame):
+        yield frame
+        yield frame
+class Count(Node):
+    def produce(self):
+        i = 0
+        while True:
+            yield Frame.from_text(f"{self.session} {i}")
+            i += 1
+"""
+
+
+class Stream:
+    """One session's channels, with the test at both ends."""
+
+    def __init__(self, node: Many, name: str) -> None:
+        self.node, self.name = node, name
+        self.writer = node.runtime.publisher(node.runtime.create(node.entry.of_session(name)))
+        self.reader = node.runtime.subscriber(node.runtime.create(node.exit.of_session(name)))
+
+    def open(self, **params: Any) -> Stream:
+        self.node.tell("open", self.name, **params)
+        return self
+
+    def start(self, **params: Any) -> Stream:
+        self.open(**params)
+        assert self.node.expect("ready")["session"] == self.name
+        self.node.tell("start", self.name)
+        return self
+
+    def give(self, text: str) -> str:
+        send_text(self.writer, text)
+        return self.next()
+
+    def next(self) -> str:
+        return payload(self.reader.receive(until(10, self.node))).decode()
+
+    def end(self) -> tuple[list[bytes], Any]:
+        self.writer.end()
+        return collect(self.reader, self.node)
+
+
+class Many(NodeProcess):
+    """A node with channels for any number of sessions."""
+
+    def __init__(self, runtime: FakeRuntime, path: Path, node_type: str = "user:Echo", **more: Any) -> None:
+        self.entry = self.of_any(runtime.spec("in"))
+        self.exit = self.of_any(runtime.spec("out", buffer=2))
+        super().__init__(
+            runtime, node_type, write(path, NODES), inputs=[entering(self.entry)], outputs=[leaving(self.exit)], **more
+        )  # fmt: skip
+        self.expect("hello")
+        self.expect("loaded")
+
+    @staticmethod
+    def of_any(spec: Spec) -> Spec:
+        return Spec(f"{SESSION_MARK}_{spec.name}", spec.max_frame, spec.policy, spec.readers, spec.loans)
+
+    def done(self, *names: str) -> None:
+        assert sorted(self.expect("closed")["session"] for _ in names) == sorted(names)
+        self.tell("exit")
+        self.expect("bye")
+        code, _, self.err = self.wait()
+        assert code == 0, self.err
+
+
+def test_each_session_has_its_own_copy(runtime: FakeRuntime, tmp_path: Path) -> None:
+    node = Many(runtime, tmp_path, params={"greeting": "hi"})
+    one, two = Stream(node, "one").start(), Stream(node, "two").start(params={"greeting": "ho"})
+    assert one.give("a") == "one hi a"
+    assert two.give("b") == "two ho b"
+    assert one.give("c") == "one hi ac"
+    assert one.end()[0] == [b"last of one"]
+    assert node.expect("closed")["session"] == "one"
+    assert two.give("d") == "two ho bd"
+    three = Stream(node, "three").start()
+    assert three.give("e") == "three hi e"
+    assert [two.end()[0], three.end()[0]] == [[b"last of two"], [b"last of three"]]
+    node.done("two", "three")
+
+
+def test_an_exception_ends_its_session_only(runtime: FakeRuntime, tmp_path: Path) -> None:
+    node = Many(runtime, tmp_path)
+    one, two = Stream(node, "one").start(), Stream(node, "two").start()
+    assert two.give("a") == "two None a"
+    send_text(one.writer, "raise")
+    frames, end = collect(one.reader, node)
+    assert (frames, bool(end.flags & FAILED)) == ([], True)
+    error = node.expect("error")
+    assert (error["session"], error["goes_on"], error["message"]) == ("one", True, "ValueError: as asked")
+    assert node.expect("closed")["session"] == "one"
+    assert two.give("b") == "two None ab"
+    # The last one takes the process with it, as the only one does.
+    send_text(two.writer, "raise")
+    error = node.expect("error")
+    assert (error["session"], "goes_on" in error) == ("two", False)
+    assert ended(two.reader.receive(until(10, node)))
+    assert node.wait()[0] == 1
+
+
+def test_a_session_that_cannot_be_opened(runtime: FakeRuntime, tmp_path: Path) -> None:
+    node = Many(runtime, tmp_path)
+    one = Stream(node, "one").start()
+    node.tell("open", "none")  # has no channels
+    error = node.expect("error")
+    assert (error["session"], error["phase"], error["goes_on"]) == ("none", "open", True)
+    assert node.expect("closed")["session"] == "none"
+    assert one.give("a") == "one None a"
+    one.end()
+    node.done("one")
+
+
+def test_a_session_that_is_not_read_does_not_hold_the_others_up(runtime: FakeRuntime, tmp_path: Path) -> None:
+    for node_type in ("user:Echo", "user:Twice"):
+        other = FakeRuntime()
+        try:
+            node = Many(other, tmp_path, node_type)
+            one, two = Stream(node, "one").start(), Stream(node, "two").start()
+            for _ in range(8):  # more than out takes: the node is in the middle of one
+                send_text(one.writer, "x")
+            longest = 0.0
+            for i in range(20):
+                began = time.monotonic()
+                two.give(str(i))
+                if node_type == "user:Twice":
+                    two.next()
+                longest = max(longest, time.monotonic() - began)
+            assert longest < 0.5
+            two.writer.end()
+            collect(two.reader, node)
+            assert node.expect("closed")["session"] == "two"
+            one.writer.end()
+            frames, end = collect(one.reader, node)
+            assert len(frames) == (9 if node_type == "user:Echo" else 16)
+            assert not end.flags & FAILED
+            node.done("one")
+        finally:
+            other.close()
+
+
+def test_a_session_opens_while_another_waits(runtime: FakeRuntime, tmp_path: Path) -> None:
+    node = Many(runtime, tmp_path)
+    one = Stream(node, "one").start()
+    for _ in range(8):
+        send_text(one.writer, "x")
+    time.sleep(0.2)
+    two = Stream(node, "two")
+    began = time.monotonic()
+    assert two.start().give("a") == "two None a"
+    assert time.monotonic() - began < 1
+    assert len(one.end()[0]) == 9
+    assert two.end()[0] == [b"last of two"]
+    node.done("one", "two")
+
+
+def test_a_flood_delays_others_by_one_call(runtime: FakeRuntime, tmp_path: Path) -> None:
+    node = Many(runtime, tmp_path)
+    flood, calm = Stream(node, "flood").start(), Stream(node, "calm").start()
+    for _ in range(5):
+        send_text(flood.writer, "slow")
+    time.sleep(0.1)
+    began = time.monotonic()
+    assert calm.give("a") == "calm None a"
+    assert time.monotonic() - began < 0.38  # the rest of one call of 0.2 s, and not of two
+    assert len(flood.end()[0]) == 6
+    assert calm.end()[0] == [b"last of calm"]
+    node.done("flood", "calm")
+
+
+def test_close_of_a_session_that_nobody_wants(runtime: FakeRuntime, tmp_path: Path) -> None:
+    node = Many(runtime, tmp_path)
+    one, two = Stream(node, "one").start(), Stream(node, "two").start()
+    one.give("a")
+    node.tell("close", "one")
+    frames, end = collect(one.reader, node)
+    assert (frames, bool(end.flags & FAILED)) == ([b"last of one"], True)
+    assert node.expect("closed")["session"] == "one"
+    assert two.give("b") == "two None b"
+    two.end()
+    node.done("two")
+
+
+def test_sources_of_several_sessions(runtime: FakeRuntime, tmp_path: Path) -> None:
+    exit_ = Many.of_any(runtime.spec("out", buffer=2))
+    node = NodeProcess(runtime, "user:Count", write(tmp_path, NODES), outputs=[leaving(exit_)])
+    node.expect("hello")
+    node.expect("loaded")
+    readers = {name: runtime.subscriber(runtime.create(exit_.of_session(name))) for name in ("one", "two")}
+    for name in readers:
+        node.tell("open", name)
+        node.expect("ready")
+        node.tell("start", name)
+    for i in range(50):
+        assert payload(readers["two"].receive(until(10, node))) == f"two {i}".encode()
+    assert payload(readers["one"].receive(until(10, node))) == b"one 0"
+    for name, reader in readers.items():
+        node.tell("stop", name)
+        collect(reader, node)
+        assert node.expect("closed")["session"] == name
+    node.tell("exit")
+    node.expect("bye")
+    assert node.wait()[0] == 0
