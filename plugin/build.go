@@ -88,7 +88,9 @@ or its field, that is the cause. Exit code 1 if there is an error.`,
 			if err != nil {
 				return interrupted(ctx, err)
 			}
-			return interrupted(ctx, e.build(ctx, p, f.buildOptions))
+			release, err := e.build(ctx, p, f.buildOptions)
+			release()
+			return interrupted(ctx, err)
 		},
 	}
 	flags := cmd.Flags()

@@ -15,46 +15,51 @@ import (
 )
 
 // build makes the images that the engine does not have, or all if more is asked
-// for, pushes them if that is wanted, and brings the finished ones.
-func (e *env) build(ctx context.Context, p *prepared, o buildOptions) error {
+// for, pushes them if that is wanted, and brings the finished ones. Nobody prunes
+// them before release is called.
+func (e *env) build(ctx context.Context, p *prepared, o buildOptions) (release func(), err error) {
+	release = func() {}
 	if err := o.fit(p.plan.Images); err != nil {
-		return err
+		return release, err
 	}
 	kit := image.BuildKit{
 		Engine: e.cli.Client(), CA: certificates(), Proxy: image.ProxyFromEnv(os.Environ()),
 		Credentials: e.cli.ConfigFile(), Options: o.caches,
 	}
 	if err := kit.Able(ctx); err != nil {
-		return err
+		return release, err
 	}
 	if err := e.pull(ctx, p); err != nil {
-		return err
+		return release, err
 	}
 	if len(p.plan.Images) == 0 {
 		if o.push {
 			fmt.Fprintln(e.cli.Err(), "nothing is pushed: no node has an image that is built")
 		}
-		return nil
+		return release, nil
 	}
-	pushed, err := e.buildAll(ctx, p, kit, o)
+	ready, pushed, err := e.buildAll(ctx, p, kit, o)
+	if ready != nil {
+		release = ready.Release
+	}
 	if ctx.Err() != nil {
-		return ctx.Err() // no node is to blame
+		return release, ctx.Err() // no node is to blame
 	}
 	if err != nil {
-		return e.explainNode(p.source, err)
+		return release, e.explainNode(p.source, err)
 	}
 	for _, ref := range pushed {
 		fmt.Fprintln(e.cli.Out(), ref)
 	}
-	return nil
+	return release, nil
 }
 
 // buildAll is build for images under one display; it gives the names under
 // which they were pushed.
-func (e *env) buildAll(ctx context.Context, p *prepared, kit image.BuildKit, o buildOptions) (pushed []string, err error) {
+func (e *env) buildAll(ctx context.Context, p *prepared, kit image.BuildKit, o buildOptions) (ready *cache.Ready, pushed []string, err error) {
 	known, done, err := e.imageCache(ctx, p.engineID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var said remarks
 	defer func() {
@@ -62,7 +67,7 @@ func (e *env) buildAll(ctx context.Context, p *prepared, kit image.BuildKit, o b
 		said.print(e.cli.Err())
 	}()
 	if kit.Progress, err = image.NewProgress(e.terminal(), o.progress); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() {
 		if bad := kit.Progress.Close(); err == nil {
@@ -73,17 +78,15 @@ func (e *env) buildAll(ctx context.Context, p *prepared, kit image.BuildKit, o b
 	fresh := kit
 	fresh.Options.NoCache = true
 	builder := image.NewRetry(kit, fresh, kit.Progress.Say)
-	_, err = known.Ensure(ctx, p.plan.Images, builder, cache.Use{
+	ready, err = known.Ensure(ctx, p.plan.Images, builder, cache.Use{
 		Project: p.plan.Name, Always: kit.Options.Always(),
 		Before: func(missing []generate.Image) error { return e.checkBases(ctx, p, missing, remembered(known.Store)) },
 	})
-	if err != nil {
-		return nil, err
+	if err != nil || !o.push {
+		return ready, nil, err
 	}
-	if !o.push {
-		return nil, nil
-	}
-	return e.push(ctx, p.plan.Images, o.repository, kit.Progress)
+	pushed, err = e.push(ctx, p.plan.Images, o.repository, kit.Progress)
+	return ready, pushed, err
 }
 
 // remembered are the facts of base images that the store keeps.

@@ -80,7 +80,9 @@ func (e *env) up(ctx context.Context, o upOptions) error {
 	if err := e.warnUnset(p.source); err != nil {
 		return err
 	}
-	if err := e.build(ctx, p, buildOptions{progress: o.progress}); err != nil {
+	release, err := e.build(ctx, p, buildOptions{progress: o.progress})
+	defer release()
+	if err != nil {
 		return interrupted(ctx, err)
 	}
 	c, err := e.sessionConfig(p, o)
@@ -94,6 +96,7 @@ func (e *env) up(ctx context.Context, o upOptions) error {
 	c.Note = w.note
 	session, err = runtime.Start(ctx, c)
 	w.close()
+	release() // from here on the containers hold their images
 	if err != nil {
 		return interrupted(ctx, e.explainNode(p.source, err))
 	}

@@ -102,6 +102,11 @@ func familiar(base string) string {
 // Look tells of each image whether it has to be built, and why. It changes
 // nothing.
 func (c *Cache) Look(ctx context.Context, images []generate.Image) ([]State, error) {
+	return c.look(ctx, images, c.held)
+}
+
+// look is Look with a word on which images another process has in work.
+func (c *Cache) look(ctx context.Context, images []generate.Image, held func(ref string) bool) ([]State, error) {
 	var refs []string
 	for _, img := range images {
 		refs = append(refs, img.Ref)
@@ -124,8 +129,9 @@ func (c *Cache) Look(ctx context.Context, images []generate.Image) ([]State, err
 		k := knowledge{engine: c.EngineID, tagged: tags[img.Ref], base: string(tags[familiar(img.Base)].id)}
 		if known {
 			k.row = &row
-			k.building = row.Status == store.Building && c.held(img.Ref)
 		}
+		// What is known and available is asked for no lock: mostly all is.
+		k.busy = (!known || row.Status != store.Available) && held(img.Ref)
 		states[i] = judge(img, k)
 	}
 	return states, nil
@@ -141,70 +147,115 @@ type Use struct {
 	Before func(missing []generate.Image) error
 }
 
-// Ensure builds what has to be built, and gives the ids of all images in order.
-func (c *Cache) Ensure(ctx context.Context, images []generate.Image, next image.Builder, use Use) ([]image.ID, error) {
-	states, err := c.Look(ctx, images)
-	if err != nil {
-		return nil, err
+// Ready are images that the engine has. Nobody prunes them before Release.
+type Ready struct {
+	IDs []image.ID // in the order that was asked for
+
+	cache  *Cache
+	leases []*lease
+}
+
+// Release ends the hold; containers that were made of the images go on to hold
+// them. Safe twice.
+func (r *Ready) Release() {
+	for _, l := range r.leases {
+		l.leave()
 	}
-	ids := make([]image.ID, len(images))
-	var missing []generate.Image
-	var adopted []store.Row
-	for i, s := range states {
-		if ids[i] = s.ID; s.ID == "" || use.Always {
-			missing = append(missing, s.Image)
-		} else if s.adopt {
-			adopted = append(adopted, c.row(s.Image, s.found))
-		}
+	if r.leases != nil {
+		r.cache.sweep()
 	}
-	if len(adopted) > 0 {
-		if err := c.Store.Put(ctx, adopted...); err != nil {
-			return nil, fmt.Errorf("image cache: %w", err)
-		}
-	}
-	if len(missing) > 0 {
-		if use.Before != nil {
-			if err := use.Before(missing); err != nil {
-				return nil, err
-			}
-		}
-		built, err := image.BuildAll(ctx, exclusive{c, next, use.Always}, missing, use.Parallelism)
+	r.leases = nil
+}
+
+// Ensure builds what has to be built.
+func (c *Cache) Ensure(ctx context.Context, images []generate.Image, next image.Builder, use Use) (*Ready, error) {
+	built := false
+	for range 3 {
+		ids, some, err := c.once(ctx, images, next, use)
 		if err != nil {
 			return nil, err
 		}
-		for i, at := 0, 0; i < len(images); i++ {
-			if at < len(missing) && images[i].Ref == missing[at].Ref {
-				ids[i] = built[at]
-				at++
-			}
-		}
-	}
-	c.sweep()
-	if err := c.touch(ctx, images, use.Project); err != nil {
-		return nil, err
-	}
-	if len(missing) > 0 {
-		// What could not be removed now is removed after a later build.
-		gone, err := c.Prune(ctx, Selection{Keep: c.Keep, Needed: images})
-		if len(gone) > 0 {
-			c.Say(fmt.Sprintf("removed what was used longest ago, to keep %d images: %s", c.Keep, refs(gone)))
+		built = built || some
+		r := &Ready{IDs: ids, cache: c, leases: c.hold(images)}
+		stay, err := c.touch(ctx, images, use.Project)
+		if err != nil || !stay {
+			r.Release()
 		}
 		if err != nil {
-			c.Say("warning: old images stay for now: " + err.Error())
+			return nil, err
 		}
+		if stay {
+			if built {
+				c.tidy(ctx, images)
+			}
+			return r, nil
+		}
+		// Another process has removed one between the look and the hold.
 	}
-	return ids, nil
+	return nil, errors.New("the images are removed again and again as they are made: who prunes them?")
 }
 
-func (c *Cache) touch(ctx context.Context, images []generate.Image, project string) error {
+// once looks, and makes and writes down what the look did not find; it says
+// whether something was built.
+func (c *Cache) once(ctx context.Context, images []generate.Image, next image.Builder, use Use) ([]image.ID, bool, error) {
+	states, err := c.Look(ctx, images)
+	if err != nil {
+		return nil, false, err
+	}
+	ids := make([]image.ID, len(images))
+	var missing, locked []generate.Image
+	var at []int
+	for i, s := range states {
+		ids[i] = s.ID
+		if s.ID == "" || use.Always {
+			missing = append(missing, s.Image)
+		}
+		if s.ID == "" || use.Always || s.adopt {
+			locked, at = append(locked, s.Image), append(at, i)
+		}
+	}
+	if len(missing) > 0 && use.Before != nil {
+		if err := use.Before(missing); err != nil {
+			return nil, false, err
+		}
+	}
+	got, err := image.BuildAll(ctx, exclusive{c, next, use.Always}, locked, use.Parallelism)
+	if err != nil {
+		return nil, false, err
+	}
+	for i, id := range got {
+		ids[at[i]] = id
+	}
+	return ids, len(missing) > 0, nil
+}
+
+// tidy removes old images after a build. What cannot be removed now is removed
+// after a later one.
+func (c *Cache) tidy(ctx context.Context, needed []generate.Image) {
+	gone, err := c.Prune(ctx, Selection{Keep: c.Keep, Needed: needed})
+	if len(gone) > 0 {
+		c.Say(fmt.Sprintf("removed what was used longest ago, to keep %d images: %s", c.Keep, refs(gone)))
+	}
+	if err != nil {
+		c.Say("warning: old images stay for now: " + err.Error())
+	}
+}
+
+// touch notes the use of images, which keeps them from being removed; false if
+// one was removed before.
+func (c *Cache) touch(ctx context.Context, images []generate.Image, project string) (bool, error) {
 	uses := make([]store.Use, len(images))
 	for i, img := range images {
 		uses[i] = store.Use{Ref: refOf(img.Ref), Project: project, Node: img.Node}
 	}
 	if err := c.Store.Touch(ctx, uses); err != nil {
-		return fmt.Errorf("image cache: %w", err)
+		return false, fmt.Errorf("image cache: %w", err)
 	}
-	return nil
+	rows, err := c.Store.Get(ctx, refsOf(images))
+	if err != nil {
+		return false, fmt.Errorf("image cache: %w", err)
+	}
+	return len(rows) == len(images), nil
 }
 
 // exclusive builds an image unless another process does it first.
@@ -224,13 +275,16 @@ func (e exclusive) Build(ctx context.Context, img generate.Image) (image.ID, err
 	}
 	defer lease.release()
 	if !e.always {
-		// The lock came later than the look before it.
-		states, err := c.Look(ctx, []generate.Image{img})
+		// The lock, which is ours, came later than the look before it.
+		states, err := c.look(ctx, []generate.Image{img}, func(string) bool { return false })
 		if err != nil {
 			return "", err
 		}
-		if states[0].ID != "" {
-			return states[0].ID, nil
+		if s := states[0]; s.ID != "" {
+			if s.adopt {
+				err = c.put(ctx, c.row(img, s.found))
+			}
+			return s.ID, err
 		}
 	}
 	return c.build(ctx, img, e.next)
@@ -241,31 +295,42 @@ func (e exclusive) Build(ctx context.Context, img generate.Image) (image.ID, err
 func (c *Cache) build(ctx context.Context, img generate.Image, next image.Builder) (image.ID, error) {
 	row := c.row(img, tagged{})
 	row.Status, row.Holder = store.Building, me()
-	if err := c.Store.Put(ctx, row); err != nil {
-		return "", fmt.Errorf("image cache: %w", err)
+	if err := c.put(ctx, row); err != nil {
+		return "", err
 	}
 	id, failure := next.Build(ctx, img)
 	recording := context.WithoutCancel(ctx)
-	if failure != nil {
-		if ctx.Err() != nil {
-			return "", errors.Join(failure, c.Store.Delete(recording, refOf(img.Ref)))
-		}
-		row.Status, row.Holder = store.Failed, ""
-		row.Error = strings.ReplaceAll(failure.Error(), "\x00", "")
-		return "", errors.Join(failure, c.Store.Put(recording, row))
+	var found tagged
+	if failure == nil {
+		found, failure = c.made(recording, img, id)
 	}
-	tags, err := c.tags(recording, []string{img.Ref})
-	if err != nil {
-		return "", err
+	switch {
+	case failure == nil:
+		return id, c.put(recording, c.row(img, found))
+	case ctx.Err() != nil:
+		return "", errors.Join(failure, c.Store.Delete(recording, refOf(img.Ref)))
 	}
-	found := tags[img.Ref]
-	if found.id != id {
-		return "", fmt.Errorf("build %s: %s was taken by another image during the build: is another program building it?", img.Node, img.Ref)
+	row.Status, row.Holder = store.Failed, ""
+	row.Error = strings.ToValidUTF8(strings.ReplaceAll(failure.Error(), "\x00", ""), "?")
+	return "", errors.Join(failure, c.put(recording, row))
+}
+
+// made is what the engine has under the name of an image that was just built.
+func (c *Cache) made(ctx context.Context, img generate.Image, id image.ID) (tagged, error) {
+	tags, err := c.tags(ctx, []string{img.Ref})
+	if err == nil && tags[img.Ref].id != id {
+		err = fmt.Errorf("build %s: %s was taken by another image during the build: is another program building it?", img.Node, img.Ref)
 	}
-	if err := c.Store.Put(recording, c.row(img, found)); err != nil {
-		return "", fmt.Errorf("image cache: %w", err)
+	return tags[img.Ref], err
+}
+
+func (c *Cache) put(ctx context.Context, row store.Row) error { return wrapped(c.Store.Put(ctx, row)) }
+
+func wrapped(err error) error {
+	if err == nil {
+		return nil
 	}
-	return id, nil
+	return fmt.Errorf("image cache: %w", err)
 }
 
 // Changes says of each image that has to be built what its recipe has that the

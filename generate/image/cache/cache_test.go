@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -110,9 +111,11 @@ func TestAlwaysBuilds(t *testing.T) {
 	p := newPlant(t)
 	images := recipes("1", "a")
 	p.ensure(t, images)
-	if _, err := p.Ensure(t.Context(), images, p.builder, Use{Always: true}); err != nil {
+	r, err := p.Ensure(t.Context(), images, p.builder, Use{Always: true})
+	if err != nil {
 		t.Fatal(err)
 	}
+	r.Release()
 	if got := p.builds(t); got != "a a" {
 		t.Errorf("built %s", got)
 	}
@@ -148,6 +151,20 @@ func TestOldImagesGo(t *testing.T) {
 	}
 }
 
+func TestOtherEnginesAreForgotten(t *testing.T) {
+	p := newPlant(t)
+	p.EngineID = "of a machine that is gone"
+	for i := range 14 {
+		p.ensure(t, recipes(strconv.Itoa(i), "a"))
+	}
+	p.EngineID, p.Keep = "engine", 1
+	p.ensure(t, recipes("99", "a", "b"))
+	rows, err := p.Store.List(t.Context())
+	if err != nil || len(rows) != 12 || rows[11].Tag != refOf(recipes("4", "a")[0].Ref).Tag {
+		t.Errorf("%d rows, %v", len(rows), err)
+	}
+}
+
 func TestPruneRemovesNothingOfOthersUnlessAsked(t *testing.T) {
 	p := newPlant(t)
 	p.ensure(t, recipes("1", "a"))
@@ -164,6 +181,37 @@ func TestPruneRemovesNothingOfOthersUnlessAsked(t *testing.T) {
 			t.Errorf("%+v: removed %v, %v; want %d", c.s, gone, err, c.want)
 		}
 	}
+}
+
+// TestPrunedMeanwhile lets another process prune everything right after the look
+// that found it, and while it is held.
+func TestPrunedMeanwhile(t *testing.T) {
+	p := newPlant(t)
+	images := recipes("1", "a", "b")
+	p.ensure(t, images)
+	p.engine.after = func() {
+		if gone, err := p.Prune(t.Context(), Selection{}); err != nil || len(gone) != 2 {
+			t.Errorf("removed %v, %v", gone, err)
+		}
+	}
+	p.ensure(t, images)
+	if got := p.builds(t); got != "a b a b" {
+		t.Errorf("built %s", got)
+	}
+	r, err := p.Ensure(t.Context(), images, p.builder, Use{}) // as up does, which has no containers yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := p.Prune(t.Context(), Selection{}); err != nil || len(gone) != 0 {
+		t.Errorf("removed %v, %v: they are held", gone, err)
+	}
+	r.Release()
+	r.Release()
+	states, err := p.Look(t.Context(), images)
+	if err != nil || states[0].ID == "" || states[1].ID == "" {
+		t.Errorf("got %+v, %v", states, err)
+	}
+	p.leavesNoLocks(t)
 }
 
 func TestChanges(t *testing.T) {

@@ -30,6 +30,7 @@ type fakeEngine struct {
 	dir        string
 	mu         sync.Mutex
 	lists      int
+	after      func() // what happens right after an answer, once
 	containers []container.Summary
 }
 
@@ -52,7 +53,12 @@ func (f *fakeEngine) tag(i fakeImage) error {
 func (f *fakeEngine) ImageList(_ context.Context, o client.ImageListOptions) (client.ImageListResult, error) {
 	f.mu.Lock()
 	f.lists++
+	after := f.after
+	f.after = nil
 	f.mu.Unlock()
+	if after != nil {
+		defer after()
+	}
 	var out client.ImageListResult
 	names, err := filepath.Glob(filepath.Join(f.dir, "*"))
 	for _, name := range names {
@@ -200,9 +206,10 @@ func recipes(version string, nodes ...string) []generate.Image {
 
 func (p *plant) ensure(t *testing.T, images []generate.Image) []image.ID {
 	t.Helper()
-	ids, err := p.Ensure(t.Context(), images, p.builder, Use{Project: "test", Parallelism: 1})
+	r, err := p.Ensure(t.Context(), images, p.builder, Use{Project: "test", Parallelism: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ids
+	r.Release()
+	return r.IDs
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -52,6 +53,41 @@ func (c *Cache) acquire(ctx context.Context, img generate.Image) (*lease, error)
 		_ = l.file.Close()
 	}
 }
+
+// tryAcquire is acquire for who does not wait; nil if another has the image in
+// work.
+func (c *Cache) tryAcquire(ref string) (*lease, error) {
+	if err := os.MkdirAll(c.Locks, 0o755); err != nil {
+		return nil, err
+	}
+	l := &lease{flock.New(c.lockPath(ref))}
+	got, err := l.file.TryLock()
+	if err != nil || !got || !l.current() {
+		return nil, errors.Join(err, l.file.Close())
+	}
+	return l, nil
+}
+
+// hold keeps images from being removed: who removes one locks it alone. What
+// another has in work is left out: it is built, or found to be gone.
+func (c *Cache) hold(images []generate.Image) []*lease {
+	if len(images) == 0 || os.MkdirAll(c.Locks, 0o755) != nil {
+		return nil
+	}
+	var held []*lease
+	for _, img := range images {
+		l := &lease{flock.New(c.lockPath(img.Ref))}
+		if got, err := l.file.TryRLock(); err == nil && got && l.current() {
+			held = append(held, l)
+		} else {
+			l.leave()
+		}
+	}
+	return held
+}
+
+// leave gives up a lease that others may have, too: the file stays for sweep.
+func (l *lease) leave() { _ = l.file.Close() }
 
 // lock waits for the lock; what it waits for is shown when that takes more than
 // a moment: whoever looks whether there is a holder has it for one.

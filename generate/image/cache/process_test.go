@@ -39,11 +39,12 @@ func work(dir string) error {
 		return err
 	}
 	images := recipes(os.Getenv("MEDIANODE_TEST_VERSION"), "a", "b", "c", "d")
-	ids, err := p.Ensure(ctx, images, p.builder, Use{Project: "test"})
-	fmt.Println(ids, p.said, p.Store.Notes())
+	r, err := p.Ensure(ctx, images, p.builder, Use{Project: "test"})
+	fmt.Println(p.said, p.Store.Notes())
 	if err != nil {
 		return err
 	}
+	r.Release()
 	return p.Store.Close()
 }
 

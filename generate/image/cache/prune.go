@@ -33,10 +33,15 @@ type Removed struct {
 // the store, until so many are left. None of them is used by a container, is
 // being built or is needed.
 func (c *Cache) Prune(ctx context.Context, s Selection) ([]Removed, error) {
-	if !s.Foreign { // mostly there is nothing to do, and listing takes the engine long
-		if rows, err := c.Store.List(ctx); err != nil || len(rows) <= s.Keep {
-			return nil, err
-		}
+	rows, err := c.Store.List(ctx)
+	if err != nil {
+		return nil, wrapped(err)
+	}
+	if !s.Foreign && len(rows) <= s.Keep {
+		return nil, nil // listing takes the engine long
+	}
+	if err := c.forget(ctx, rows, s); err != nil {
+		return nil, err
 	}
 	entries, err := c.Images(ctx)
 	if err != nil {
@@ -45,17 +50,34 @@ func (c *Cache) Prune(ctx context.Context, s Selection) ([]Removed, error) {
 	var gone []Removed
 	var errs []error
 	for _, e := range surplus(entries, s) {
+		removed := s.DryRun
 		if !s.DryRun {
-			if err := c.remove(ctx, e); err != nil {
+			if removed, err = c.remove(ctx, e); err != nil {
 				errs = append(errs, err)
-				continue
 			}
 		}
-		if e.Status == store.Available {
+		if removed && e.Status == store.Available {
 			gone = append(gone, Removed{e.Ref, e.Row.Size})
 		}
 	}
 	return gone, errors.Join(errs...)
+}
+
+// forget drops what is known of the images of other engines, many of which are
+// gone for good: that of a CI run, say. They themselves are not touched.
+func (c *Cache) forget(ctx context.Context, rows []store.Row, s Selection) error {
+	const others = 10 // for each image that stays here
+	var old []store.Ref
+	seen := 0
+	for _, row := range rows { // newest first
+		if row.EngineID == c.EngineID {
+			continue
+		}
+		if seen++; seen > others*s.Keep && !s.DryRun {
+			old = append(old, row.Ref())
+		}
+	}
+	return wrapped(c.Store.Delete(ctx, old...))
 }
 
 // surplus are the entries to remove: those used longest ago first.
@@ -79,19 +101,30 @@ func surplus(entries []Entry, s Selection) []Entry {
 	return out
 }
 
-// remove takes an image out of the engine, then out of the store: killed in
-// between, the store finds that the engine does not have it.
-func (c *Cache) remove(ctx context.Context, e Entry) error {
-	if e.Status == store.Available {
-		_, err := c.Engine.ImageRemove(ctx, e.Ref, client.ImageRemoveOptions{PruneChildren: true})
-		if err != nil && !errdefs.IsNotFound(err) {
-			return fmt.Errorf("remove image %s: %w", e.Ref, err)
+// remove takes an image out of the store, if nobody has used it since it was
+// looked at, then out of the engine. Meanwhile it is locked: who needs it waits,
+// and finds that it is gone.
+func (c *Cache) remove(ctx context.Context, e Entry) (bool, error) {
+	lease, err := c.tryAcquire(e.Ref)
+	if lease == nil {
+		return false, err // somebody has it in work
+	}
+	defer lease.release()
+	if free, err := c.Store.Claim(ctx, e.Row); err != nil || !free {
+		return false, wrapped(err)
+	}
+	if e.Status != store.Available {
+		return true, nil
+	}
+	_, err = c.Engine.ImageRemove(ctx, e.Ref, client.ImageRemoveOptions{PruneChildren: true})
+	if err != nil && !errdefs.IsNotFound(err) {
+		err = fmt.Errorf("remove image %s: %w", e.Ref, err)
+		if !e.foreign { // it goes on to be known
+			err = errors.Join(err, c.put(ctx, e.Row))
 		}
+		return false, err
 	}
-	if err := c.Store.Delete(ctx, refOf(e.Ref)); err != nil {
-		return fmt.Errorf("image cache: %w", err)
-	}
-	return nil
+	return true, nil
 }
 
 // Entry is one image that the engine or the store knows.

@@ -19,11 +19,11 @@ type State struct {
 
 // knowledge is what a verdict is made of.
 type knowledge struct {
-	engine   string     // the engine's id
-	tagged   tagged     // what it has under the image's reference; zero: nothing
-	base     string     // id of what it has as the base image; empty: nothing
-	row      *store.Row // what is remembered; nil: nothing
-	building bool       // another process has it in work
+	engine string     // the engine's id
+	tagged tagged     // what it has under the image's reference; zero: nothing
+	base   string     // id of what it has as the base image; empty: nothing
+	row    *store.Row // what is remembered; nil: nothing
+	busy   bool       // another process has it in work
 }
 
 // judge decides about one image. An image that is not exactly what was made
@@ -33,8 +33,10 @@ func judge(img generate.Image, k knowledge) State {
 	s := State{Image: img, found: k.tagged}
 	remembered := k.row != nil && k.row.EngineID == k.engine && k.row.Key == img.Key
 	switch {
-	case k.building:
+	case k.busy && k.row != nil && k.row.Status == store.Building:
 		s.Why = "is being built by " + k.row.Holder
+	case k.busy:
+		s.Why = "another process builds or removes it"
 	case k.tagged.id == "":
 		s.Why = missing(k.row, remembered)
 	case k.tagged.key != img.Key:

@@ -43,8 +43,9 @@ func TestJudge(t *testing.T) {
 		"the base moved, no row":     {k: knowledge{tagged: there, base: "base-2"}, why: "python:3.11-slim is another image now"},
 		"failed":                     {k: knowledge{row: row(func(r *store.Row) { r.Status = store.Failed })}, why: "its last build failed"},
 		"interrupted":                {k: knowledge{row: row(func(r *store.Row) { r.Status = store.Building })}, why: "its last build was interrupted"},
+		"being removed":              {k: knowledge{tagged: there, busy: true}, why: "another process builds or removes it"},
 		"being built": {
-			k:   knowledge{tagged: there, row: row(func(r *store.Row) { r.Status, r.Holder = store.Building, "process 7" }), building: true},
+			k:   knowledge{tagged: there, row: row(func(r *store.Row) { r.Status, r.Holder = store.Building, "process 7" }), busy: true},
 			why: "is being built by process 7",
 		},
 	} {

@@ -267,6 +267,26 @@ func (s *Store) Delete(ctx context.Context, refs ...Ref) error {
 	})
 }
 
+// Claim removes a row that nobody has used since it was read, and says whether
+// it did. A row that was never there, Used being 0, is claimed if it still is not.
+func (s *Store) Claim(ctx context.Context, row Row) (claimed bool, err error) {
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		done, err := tx.ExecContext(ctx, "DELETE FROM image_metadata WHERE image_name = ? AND image_tag = ? AND used = ?", row.Name, row.Tag, row.Used)
+		if err != nil {
+			return err
+		}
+		n, err := done.RowsAffected()
+		if claimed = n > 0; claimed || err != nil || row.Used != 0 {
+			return err
+		}
+		var there int
+		err = tx.QueryRowContext(ctx, "SELECT count(*) FROM image_metadata WHERE image_name = ? AND image_tag = ?", row.Name, row.Tag).Scan(&there)
+		claimed = there == 0
+		return err
+	})
+	return claimed, err
+}
+
 // Vacuum gives the space of deleted rows back to the file system.
 func (s *Store) Vacuum(ctx context.Context) error {
 	return s.with(ctx, func(db *sql.DB) error {

@@ -182,6 +182,29 @@ func TestHadIsTheLatestThatIsThere(t *testing.T) {
 	}
 }
 
+func TestClaimIsOfWhatNobodyUsedSince(t *testing.T) {
+	s := openTest(t, temporary(t), testOptions())
+	put(t, s, full("a", "1"), full("b", "1"))
+	rows := get(t, s, Ref{"a", "1"}, Ref{"b", "1"})
+	if err := s.Touch(t.Context(), []Use{{Ref{"a", "1"}, "captions", "asr"}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		row  Row
+		want bool
+	}{
+		{rows[Ref{"a", "1"}], false}, {rows[Ref{"b", "1"}], true}, {rows[Ref{"b", "1"}], false},
+		{Row{Name: "none", Tag: "1"}, true}, {Row{Name: "a", Tag: "1"}, false},
+	} {
+		if got, err := s.Claim(t.Context(), c.row); err != nil || got != c.want {
+			t.Errorf("claim of %s, used %d: %v, %v", c.row.Ref(), c.row.Used, got, err)
+		}
+	}
+	if got := names(t, s); got != "a" {
+		t.Errorf("left %q", got)
+	}
+}
+
 func TestListSaysWhoUsedWhat(t *testing.T) {
 	s := openTest(t, temporary(t), testOptions())
 	put(t, s, full("asr", "1"), full("tts", "1"))
