@@ -21,6 +21,7 @@ const lostGrace = 5 * time.Second
 // loop changes it.
 type hosting struct {
 	seat    *seat
+	place   *place // locked, if the session has become the supervisor
 	door    net.Listener
 	guests  map[string]*guest
 	waiting []*guest // come before the project was ready, or while their name was taken
@@ -36,6 +37,7 @@ type guest struct {
 	closed   map[*member]bool
 	stopping bool
 	lost     time.Time // when its process left; until all nodes have closed it
+	awaited  time.Time // until when it may come again, to a new supervisor
 }
 
 // shared says whether other sessions use the containers too.
@@ -104,6 +106,10 @@ func (s *Session) onGuest(g *guest, m message) {
 	switch {
 	case m.Open != nil && g.name == "":
 		g.name, g.digest = m.Open.Session, m.Open.Digest
+		if m.Open.Resume {
+			s.readmit(g)
+			return
+		}
 		s.admit(g)
 	case m.Command != nil && s.guests[g.name] == g:
 		s.obeyGuest(g, m.Node, *m.Command)
@@ -152,6 +158,24 @@ func (s *Session) admit(g *guest) {
 			s.introduce(g, m)
 		}
 	}
+}
+
+// readmit takes a session over from the supervisor before.
+func (s *Session) readmit(g *guest) {
+	before := s.guests[g.name]
+	if !before.isWaited() || s.evicted {
+		g.wire.send(message{Refused: "session " + g.name + " is not known any more"})
+		return
+	}
+	g.opened, g.closed = before.opened, before.closed
+	s.guests[g.name] = g
+	g.wire.send(message{Accepted: true})
+	for _, m := range s.members {
+		if m.Container && m.exited {
+			s.introduce(g, m)
+		}
+	}
+	s.askNodes()
 }
 
 // noRoom says why the project takes no session more; nothing if it does.
@@ -353,6 +377,8 @@ func (s *Session) guestDeadlines() []time.Time {
 	for _, g := range s.guests {
 		if !g.lost.IsZero() {
 			all = append(all, g.lost.Add(lostGrace))
+		} else if g.isWaited() {
+			all = append(all, g.awaited)
 		}
 	}
 	return all
@@ -360,6 +386,10 @@ func (s *Session) guestDeadlines() []time.Time {
 
 func (s *Session) onGuestsTime() {
 	for _, g := range s.guests {
+		if g.lost.IsZero() && s.past(g.awaited) {
+			s.onGuestGone(g)
+			continue
+		}
 		s.forget(g)
 	}
 }

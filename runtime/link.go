@@ -42,6 +42,7 @@ type opening struct {
 	Session string `json:"session"`
 	Digest  string `json:"digest"`
 	PID     int    `json:"pid"`
+	Resume  bool   `json:"resume,omitempty"` // it was open with a supervisor before this one
 }
 
 // peer is one end of a connection. Sending never waits: whoever sends is a loop

@@ -73,6 +73,9 @@ func (s *Session) prepare(ctx context.Context) error {
 // the only one of this machine; a service that is none of the nodes is the
 // runtime of a detached project, which needs no lock.
 func (s *Session) sweep(ctx context.Context, p *place) error {
+	if pids := owners(p.dir); len(pids) > 0 { // one of them is just taking over
+		return &RunningError{Project: s.c.Project, Owner: Owner{PID: pids[0], Started: time.Now()}}
+	}
 	if len(s.byService) > 0 {
 		call, cancel := context.WithTimeout(ctx, callTimeout)
 		defer cancel()
@@ -128,6 +131,11 @@ func (s *Session) create(spec channel.Spec) error {
 	if err != nil {
 		return fmt.Errorf("ledger of channel %s: %w", spec.Name, err)
 	}
+	s.keepLedger(spec, ledger, unmap)
+	return nil
+}
+
+func (s *Session) keepLedger(spec channel.Spec, ledger *channel.Ledger, unmap func() error) {
 	s.ledgers[spec.Name] = ledger
 	s.later("ledger of channel "+spec.Name, closeTimeout, func(context.Context) error {
 		s.mu.Lock()
@@ -135,7 +143,6 @@ func (s *Session) create(spec channel.Spec) error {
 		delete(s.ledgers, spec.Name)
 		return unmap()
 	})
-	return nil
 }
 
 // ledger is a look at a channel's counters: by its file, or, for a transport
@@ -166,19 +173,9 @@ func (s *Session) openPorts() error {
 		switch {
 		case m.hasControl() && s.link != nil:
 		case m.hasControl():
-			control, err := channel.NewPublisher(s.transport, *m.Control)
-			if err != nil {
+			if err := s.openControl(m); err != nil {
 				return err
 			}
-			s.later("control of "+m.ID, closeTimeout, func(context.Context) error { return control.Close() })
-			status, err := channel.NewSubscriber(s.transport, *m.Status, 0)
-			if err != nil {
-				return err
-			}
-			s.later("status of "+m.ID, closeTimeout, func(context.Context) error { return status.Close() })
-			m.control, m.status = control, status
-			s.group.Go(func() { s.sendCommands(m) })
-			s.group.Go(func() { s.receiveStatus(m, m.process) })
 		case !m.Container:
 			ports, err := node.Open(s.transport, m.Node.Node, s.c.Session)
 			if err != nil {
@@ -193,6 +190,25 @@ func (s *Session) openPorts() error {
 			})
 		}
 	}
+	return nil
+}
+
+// openControl opens what the runtime commands a node by, and hears it.
+func (s *Session) openControl(m *member) error {
+	control, err := channel.NewPublisher(s.transport, *m.Control)
+	if err != nil {
+		return err
+	}
+	s.later("control of "+m.ID, closeTimeout, func(context.Context) error { return control.Close() })
+	status, err := channel.NewSubscriber(s.transport, *m.Status, 0)
+	if err != nil {
+		return err
+	}
+	s.later("status of "+m.ID, closeTimeout, func(context.Context) error { return status.Close() })
+	m.control, m.status = control, status
+	p := m.process
+	s.group.Go(func() { s.sendCommands(m) })
+	s.group.Go(func() { s.receiveStatus(m, p) })
 	return nil
 }
 

@@ -206,10 +206,9 @@ func (s *Session) onStatus(m *member, st channel.Status) {
 			s.command(m, channel.CommandOpen)
 		}
 	case channel.EventReady:
-		m.deadline = time.Time{}
-		s.setState(m, StateReady)
-		s.rejoin(m)
-		s.checkReady()
+		s.onReady(m)
+	case channel.EventReport:
+		s.onReport(m, st)
 	case channel.EventError:
 		s.onError(m, st)
 	case channel.EventMetrics:
@@ -225,6 +224,13 @@ func (s *Session) onStatus(m *member, st channel.Status) {
 	case channel.EventBye:
 		m.bye = &st
 	}
+}
+
+func (s *Session) onReady(m *member) {
+	m.deadline = time.Time{}
+	s.setState(m, StateReady)
+	s.rejoin(m)
+	s.checkReady()
 }
 
 // checkReady starts the session when every node waits for it.
