@@ -185,6 +185,9 @@ func TestLastSessionOut(t *testing.T) {
 	if !eventually(20*time.Second, func() bool { return s.has("main.txt") }) {
 		t.Fatal("main does not end")
 	}
+	if r := main.end(stopLimit); r.code != 0 {
+		t.Errorf("main: %s", r)
+	}
 	before := s.has("other.txt")
 	time.Sleep(500 * time.Millisecond)
 	if before || s.has("other.txt") {
@@ -193,9 +196,6 @@ func TestLastSessionOut(t *testing.T) {
 	s.medianode("down").is(t, 0)
 	if r := other.end(stopLimit); r.code != 130 {
 		t.Errorf("other: %s", r)
-	}
-	if r := main.end(stopLimit); r.code != 0 {
-		t.Errorf("main: %s", r)
 	}
 	s.own("other", "other.txt")
 	if n := s.own("main", "main.txt"); n != 300 {

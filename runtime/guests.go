@@ -25,7 +25,8 @@ type hosting struct {
 	door    net.Listener
 	guests  map[string]*guest
 	waiting []*guest // come before the project was ready, or while their name was taken
-	evicted bool     // the sessions of others are not waited for any more
+	leaving bool     // this process stops to supervise
+	handing bool     // to another session's process; fixed when loop has ended
 }
 
 // guest is a session of another process.
@@ -43,7 +44,15 @@ type guest struct {
 // shared says whether other sessions use the containers too.
 func (s *Session) shared() bool { return s.link != nil || len(s.guests) > 0 }
 
-func (s *Session) isHosting() bool { return len(s.guests) > 0 && !s.evicted }
+// hasHeirs says whether a session of another process can take over.
+func (s *Session) hasHeirs() bool {
+	for _, g := range s.guests {
+		if g.lost.IsZero() {
+			return true
+		}
+	}
+	return false
+}
 
 // openDoor lets other processes' sessions in.
 func (s *Session) openDoor() error {
@@ -145,7 +154,7 @@ func (s *Session) admit(g *guest) {
 		return
 	}
 	switch why := s.refusal(g, taken); {
-	case ending || s.evicted:
+	case ending || s.leaving:
 		g.wire.close()
 	case s.over.IsZero() && s.started.IsZero(), taken && why == "":
 		s.waiting = append(s.waiting, g)
@@ -163,7 +172,7 @@ func (s *Session) admit(g *guest) {
 // readmit takes a session over from the supervisor before.
 func (s *Session) readmit(g *guest) {
 	before := s.guests[g.name]
-	if !before.isWaited() || s.evicted {
+	if !before.isWaited() || s.leaving {
 		g.wire.send(message{Refused: "session " + g.name + " is not known any more"})
 		return
 	}
@@ -394,8 +403,7 @@ func (s *Session) onGuestsTime() {
 	}
 }
 
-// Others are the sessions of other processes that this one keeps the project up
-// for.
+// Others are the sessions of other processes that this one supervises.
 func (s *Session) Others() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -406,15 +414,3 @@ func (s *Session) Others() []string {
 	slices.Sort(names)
 	return names
 }
-
-// StopOthers asks the sessions of other processes to end well, as Stop does.
-func (s *Session) StopOthers() {
-	s.post(func() {
-		for _, g := range s.guests {
-			g.wire.send(message{Stop: true})
-		}
-	})
-}
-
-// KillOthers waits for the sessions of other processes no longer.
-func (s *Session) KillOthers() { s.post(func() { s.evicted = true }) }

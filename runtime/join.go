@@ -183,10 +183,6 @@ func (s *Session) askOnce(ctx context.Context) (<-chan message, error) {
 
 // onMessage is a message of the supervisor.
 func (s *Session) onMessage(msg message) {
-	if msg.Stop {
-		s.stop()
-		return
-	}
 	i := slices.IndexFunc(s.members, func(m *member) bool { return m.ID == msg.Node })
 	if i < 0 {
 		return

@@ -34,7 +34,6 @@ type message struct {
 	Status    *channel.Status `json:"status,omitempty"`
 	Restart   string          `json:"restart,omitempty"` // why a node is started again
 	Ended     *NodeError      `json:"ended,omitempty"`   // and will not be started again
-	Stop      bool            `json:"stop,omitempty"`
 }
 
 // opening asks for a session.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -34,7 +35,12 @@ func (s *Session) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	s.later("project directory", closeTimeout, func(context.Context) error { return p.wipe() })
+	s.later("project directory", closeTimeout, func(context.Context) error {
+		if s.handing {
+			return nil
+		}
+		return p.wipe()
+	})
 	if err := p.make(); err != nil {
 		return err
 	}
@@ -60,6 +66,9 @@ func (s *Session) prepare(ctx context.Context) error {
 	}
 	if len(s.byService) > 0 {
 		s.later("remove project "+s.c.Project+" (docker medianode down does it too)", downTimeout, func(ctx context.Context) error {
+			if s.handing {
+				return nil
+			}
 			return s.c.Engine.Down(ctx, s.c.Project, 0)
 		})
 	}
@@ -121,12 +130,24 @@ func (s *Session) specs() []channel.Spec {
 	return specs
 }
 
+// isControl says whether a channel belongs to a container and not to a session.
+func (s *Session) isControl(spec channel.Spec) bool {
+	return slices.ContainsFunc(s.members, func(m *member) bool {
+		return m.hasControl() && (m.Control.Name == spec.Name || m.Status.Name == spec.Name)
+	})
+}
+
 func (s *Session) create(spec channel.Spec) error {
 	made, err := s.transport.Create(spec)
 	if err != nil {
 		return fmt.Errorf("create channel %s: %w", spec.Name, err)
 	}
-	s.later("channel "+spec.Name, closeTimeout, func(context.Context) error { return made.Close() })
+	s.later("channel "+spec.Name, closeTimeout, func(context.Context) error {
+		if m, ok := made.(interface{ Leave() error }); ok && s.handing && s.isControl(spec) {
+			return m.Leave()
+		}
+		return made.Close()
+	})
 	ledger, unmap, err := s.ledger(spec)
 	if err != nil {
 		return fmt.Errorf("ledger of channel %s: %w", spec.Name, err)

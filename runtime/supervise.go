@@ -15,8 +15,8 @@ const (
 	logGrace  = 2 * time.Second // for the log of a container that has ended
 )
 
-// loop does what is posted until every node has ended, and the sessions of
-// other processes with them. All functions of this file run in it.
+// loop does what is posted until every node has ended, and serves the sessions of
+// other processes until Close. All functions of this file run in it.
 func (s *Session) loop() {
 	defer close(s.stopped)
 	timer := time.NewTimer(time.Hour)
@@ -33,7 +33,7 @@ func (s *Session) loop() {
 			close(s.ended)
 			continue
 		}
-		if !s.over.IsZero() && !s.isHosting() {
+		if !s.over.IsZero() && (s.leaving || len(s.guests) == 0) {
 			break
 		}
 		timer.Reset(time.Until(next))

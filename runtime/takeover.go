@@ -112,7 +112,6 @@ func (s *Session) promote() error {
 		return err
 	}
 	s.seat.Supervises = true
-	s.warn("the process that supervised project " + s.c.Project + " has ended: this one does now")
 	_ = s.seat.write() // it is for the eye
 	s.group.Go(func() {
 		err := s.watch()
@@ -130,11 +129,10 @@ func (s *Session) promote() error {
 // takeControl attaches this process to a node's control and status channels.
 func (s *Session) takeControl(m *member) error {
 	for _, spec := range []channel.Spec{*m.Control, *m.Status} {
-		ledger, unmap, err := s.ledger(spec)
-		if err != nil {
-			return err
+		// Inside one process there are no files, and no other end to look by.
+		if ledger, unmap, err := s.ledger(spec); err == nil {
+			s.keepLedger(spec, ledger, unmap)
 		}
-		s.keepLedger(spec, ledger, unmap)
 	}
 	if err := s.openControl(m); err != nil {
 		return err
@@ -162,6 +160,7 @@ func (s *Session) awaitOthers() {
 		}
 		s.guests[name] = g
 		if !lives {
+			s.warn("the process that supervised project " + s.c.Project + " was killed: this one does now")
 			s.onGuestGone(g)
 			continue
 		}
@@ -200,7 +199,13 @@ func (s *Session) onReport(m *member, st channel.Status) {
 		s.setState(m, StateOpening)
 		s.command(m, channel.CommandOpen)
 	case channel.SessionReady:
-		s.onReady(m)
+		if s.started.IsZero() {
+			s.onReady(m)
+			return
+		}
+		s.command(m, channel.CommandStart) // it was lost on its way
+		m.deadline = time.Time{}
+		s.setState(m, StateRunning)
 	case channel.SessionRunning:
 		m.deadline = time.Time{}
 		s.setState(m, StateRunning)
@@ -234,7 +239,7 @@ func (s *Session) inherit(ctx context.Context) error {
 			return nil // somebody has started it anew, and removed what was left
 		}
 	}
-	if len(owners(s.c.Dir)) > 0 && s.place == nil {
+	if s.handing || (s.place == nil && len(owners(s.c.Dir)) > 0) {
 		return p.leave()
 	}
 	var err error
