@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -143,43 +142,9 @@ func (e *env) attend(ctx context.Context, p *prepared, session *runtime.Session,
 	if ctx.Err() != nil && errors.Is(err, runtime.ErrKilled) {
 		err = nil // as was asked for, and as the report says
 	}
-	ended := ctx.Err() // an interrupt after this is about the others
-	err = errors.Join(err, e.leave(ctx, session, interrupts))
+	err = errors.Join(err, session.Close())
 	if bad := e.report(p, session.Report(), o.format); bad != nil {
 		err = errors.Join(err, bad)
 	}
-	if ended == nil {
-		return e.explainNode(p.source, err)
-	}
 	return interrupted(ctx, e.explainNode(p.source, err))
-}
-
-// leave closes a session. One that supervises the containers keeps them up for
-// the sessions of others: an interrupt asks those to end, a second one waits no
-// longer.
-func (e *env) leave(ctx context.Context, session *runtime.Session, again <-chan os.Signal) error {
-	closed := make(chan error, 1)
-	go func() { closed <- session.Close() }()
-	if others := session.Others(); len(others) > 0 {
-		fmt.Fprintf(e.cli.Err(), "session %s has ended; this process keeps the containers up for %s: Ctrl-C asks them to end\n",
-			cmp.Or(session.Report().Session, "main"), strings.Join(others, ", "))
-	}
-	first := ctx.Done()
-	if ctx.Err() != nil {
-		first = nil
-	}
-	for asked := false; ; {
-		select {
-		case err := <-closed:
-			return err
-		case <-first:
-			first = nil
-		case <-again:
-		}
-		if asked {
-			session.KillOthers()
-		}
-		asked = true
-		session.StopOthers()
-	}
 }

@@ -21,10 +21,12 @@ const lostGrace = 5 * time.Second
 // loop changes it.
 type hosting struct {
 	seat    *seat
+	place   *place // locked, if the session has become the supervisor
 	door    net.Listener
 	guests  map[string]*guest
 	waiting []*guest // come before the project was ready, or while their name was taken
-	evicted bool     // the sessions of others are not waited for any more
+	leaving bool     // this process stops to supervise
+	handing bool     // to another session's process; fixed when loop has ended
 }
 
 // guest is a session of another process.
@@ -36,12 +38,21 @@ type guest struct {
 	closed   map[*member]bool
 	stopping bool
 	lost     time.Time // when its process left; until all nodes have closed it
+	awaited  time.Time // until when it may come again, to a new supervisor
 }
 
 // shared says whether other sessions use the containers too.
 func (s *Session) shared() bool { return s.link != nil || len(s.guests) > 0 }
 
-func (s *Session) isHosting() bool { return len(s.guests) > 0 && !s.evicted }
+// hasHeirs says whether a session of another process can take over.
+func (s *Session) hasHeirs() bool {
+	for _, g := range s.guests {
+		if g.lost.IsZero() {
+			return true
+		}
+	}
+	return false
+}
 
 // openDoor lets other processes' sessions in.
 func (s *Session) openDoor() error {
@@ -104,6 +115,10 @@ func (s *Session) onGuest(g *guest, m message) {
 	switch {
 	case m.Open != nil && g.name == "":
 		g.name, g.digest = m.Open.Session, m.Open.Digest
+		if m.Open.Resume {
+			s.readmit(g)
+			return
+		}
 		s.admit(g)
 	case m.Command != nil && s.guests[g.name] == g:
 		s.obeyGuest(g, m.Node, *m.Command)
@@ -139,7 +154,7 @@ func (s *Session) admit(g *guest) {
 		return
 	}
 	switch why := s.refusal(g, taken); {
-	case ending || s.evicted:
+	case ending || s.leaving:
 		g.wire.close()
 	case s.over.IsZero() && s.started.IsZero(), taken && why == "":
 		s.waiting = append(s.waiting, g)
@@ -152,6 +167,24 @@ func (s *Session) admit(g *guest) {
 			s.introduce(g, m)
 		}
 	}
+}
+
+// readmit takes a session over from the supervisor before.
+func (s *Session) readmit(g *guest) {
+	before := s.guests[g.name]
+	if !before.isWaited() || s.leaving {
+		g.wire.send(message{Refused: "session " + g.name + " is not known any more"})
+		return
+	}
+	g.opened, g.closed = before.opened, before.closed
+	s.guests[g.name] = g
+	g.wire.send(message{Accepted: true})
+	for _, m := range s.members {
+		if m.Container && m.exited {
+			s.introduce(g, m)
+		}
+	}
+	s.askNodes()
 }
 
 // noRoom says why the project takes no session more; nothing if it does.
@@ -353,6 +386,8 @@ func (s *Session) guestDeadlines() []time.Time {
 	for _, g := range s.guests {
 		if !g.lost.IsZero() {
 			all = append(all, g.lost.Add(lostGrace))
+		} else if g.isWaited() {
+			all = append(all, g.awaited)
 		}
 	}
 	return all
@@ -360,12 +395,15 @@ func (s *Session) guestDeadlines() []time.Time {
 
 func (s *Session) onGuestsTime() {
 	for _, g := range s.guests {
+		if g.lost.IsZero() && s.past(g.awaited) {
+			s.onGuestGone(g)
+			continue
+		}
 		s.forget(g)
 	}
 }
 
-// Others are the sessions of other processes that this one keeps the project up
-// for.
+// Others are the sessions of other processes that this one supervises.
 func (s *Session) Others() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -376,15 +414,3 @@ func (s *Session) Others() []string {
 	slices.Sort(names)
 	return names
 }
-
-// StopOthers asks the sessions of other processes to end well, as Stop does.
-func (s *Session) StopOthers() {
-	s.post(func() {
-		for _, g := range s.guests {
-			g.wire.send(message{Stop: true})
-		}
-	})
-}
-
-// KillOthers waits for the sessions of other processes no longer.
-func (s *Session) KillOthers() { s.post(func() { s.evicted = true }) }

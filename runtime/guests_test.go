@@ -96,26 +96,29 @@ func TestFirstSessionEndsFirst(t *testing.T) {
 	if state := s.Report().State; state != "ended" {
 		t.Errorf("state: %s", state)
 	}
-	closed := make(chan error, 1)
-	go func() { closed <- s.Close() }()
+	if err := s.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
 	n := out.len()
 	if !eventually(func() bool { return out.len() > n+20 }) {
 		t.Error("the second session does not go on")
 	}
-	select {
-	case err := <-closed:
-		t.Fatalf("closed under another session: %v", err)
-	default:
+	third, lines := r.second(10)
+	last, err := Start(t.Context(), third)
+	if err != nil {
+		t.Fatal(err)
 	}
-	s.StopOthers()
-	if err := guest.Wait(t.Context()); err != nil {
+	if err := errors.Join(last.Wait(t.Context()), last.Close()); err != nil || lines.len() != 10 {
+		t.Errorf("third: %v, %d lines", err, lines.len())
+	}
+	if err := guest.Stop(t.Context()); err != nil {
 		t.Errorf("Wait of the second: %v", err)
 	}
 	if err := guest.Close(); err != nil {
 		t.Errorf("Close of the second: %v", err)
 	}
-	if err := <-closed; err != nil {
-		t.Errorf("Close: %v", err)
+	if w := guest.Report().Warnings; len(w) > 0 {
+		t.Errorf("warnings: %q", w)
 	}
 	r.nothingLeft()
 }

@@ -43,7 +43,8 @@ func Join(ctx context.Context, c Config) (*Session, error) {
 // join is prepare for a session on the containers of another process.
 func (s *Session) join(ctx context.Context) error {
 	s.later("what the supervisor has left", downTimeout, func(ctx context.Context) error {
-		if !s.isOrphan() {
+		_, gone := os.Stat(s.c.Dir)
+		if s.place == nil && (gone != nil || runningIn(s.c.Dir, s.c.Project) != nil) {
 			return nil
 		}
 		return s.inherit(ctx)
@@ -72,13 +73,41 @@ func (s *Session) join(ctx context.Context) error {
 	if err := s.openPorts(); err != nil {
 		return err
 	}
-	s.group.Go(func() {
-		for m := range messages {
-			s.post(func() { s.onMessage(m) })
-		}
-		s.post(s.onLinkLost)
-	})
+	s.group.Go(func() { s.listen(messages) })
 	return ctx.Err()
+}
+
+// listen handles what the supervisor says until it is gone.
+func (s *Session) listen(messages <-chan message) {
+	for m := range messages {
+		s.post(func() { s.onMessage(m) })
+	}
+	s.post(s.onLinkLost)
+}
+
+// talk reads and writes a connection until it is closed, or the session is.
+func (s *Session) talk(w *peer) <-chan message {
+	messages := make(chan message, 64)
+	s.group.Go(w.write)
+	s.group.Go(func() {
+		defer close(messages)
+		w.read(func(m message) {
+			select {
+			case messages <- m:
+			case <-s.life.Done():
+			}
+		})
+	})
+	context.AfterFunc(s.life, w.close)
+	return messages
+}
+
+func (s *Session) dial(ctx context.Context) (net.Conn, error) {
+	path, err := socketPath(s.c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	return new(net.Dialer).DialContext(ctx, "unix", path)
 }
 
 // ask finds the supervisor, takes a name, and asks for the session. Everything
@@ -94,11 +123,11 @@ func (s *Session) ask(ctx context.Context) (<-chan message, error) {
 			return nil, ctx.Err()
 		}
 		var running *RunningError
-		if !errors.As(runningIn(s.c.Dir, s.c.Project), &running) {
+		if !errors.As(runningIn(s.c.Dir, s.c.Project), &running) && len(owners(s.c.Dir)) == 0 {
 			return nil, ErrNotRunning
 		}
 		if time.Now().After(end) {
-			return nil, fmt.Errorf("%w, and does not answer", running)
+			return nil, fmt.Errorf("the process that runs project %s does not answer", s.c.Project)
 		}
 	}
 }
@@ -107,11 +136,10 @@ func (s *Session) ask(ctx context.Context) (<-chan message, error) {
 var errTryAgain = errors.New("try again")
 
 func (s *Session) askOnce(ctx context.Context) (<-chan message, error) {
-	path, err := socketPath(s.c.Dir)
-	if err != nil {
+	if _, err := socketPath(s.c.Dir); err != nil {
 		return nil, err
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	conn, err := s.dial(ctx)
 	if err != nil {
 		return nil, errTryAgain
 	}
@@ -126,25 +154,14 @@ func (s *Session) askOnce(ctx context.Context) (<-chan message, error) {
 	}
 	w := s.link.wire
 	s.later("connection to the supervisor", closeTimeout, func(context.Context) error { w.close(); return nil })
-	s.group.Go(w.write)
-	messages := make(chan message, 64)
+	messages := s.talk(w)
 	stop := context.AfterFunc(ctx, w.close)
-	s.group.Go(func() {
-		defer close(messages)
-		w.read(func(m message) {
-			select {
-			case messages <- m:
-			case <-s.life.Done():
-			}
-		})
-	})
 	w.send(message{Open: &opening{Session: s.c.Session, Digest: s.c.Digest, PID: os.Getpid()}})
 	first, ok := <-messages
 	if !stop() || (ok && first.Accepted) {
 		if !ok {
 			return nil, ctx.Err()
 		}
-		context.AfterFunc(s.life, w.close)
 		return messages, nil
 	}
 	err = errTryAgain
@@ -166,10 +183,6 @@ func (s *Session) askOnce(ctx context.Context) (<-chan message, error) {
 
 // onMessage is a message of the supervisor.
 func (s *Session) onMessage(msg message) {
-	if msg.Stop {
-		s.stop()
-		return
-	}
 	i := slices.IndexFunc(s.members, func(m *member) bool { return m.ID == msg.Node })
 	if i < 0 {
 		return
@@ -246,40 +259,3 @@ func (s *Session) onEnded(m *member, msg message) {
 
 // isOrphan says whether the supervisor has gone first.
 func (s *Session) isOrphan() bool { return s.link != nil && s.link.lost }
-
-// onLinkLost is the end of the process that supervises the containers. They end
-// with it.
-func (s *Session) onLinkLost() {
-	if !s.over.IsZero() || s.life.Err() != nil {
-		return
-	}
-	s.link.lost = true
-	s.fail(fmt.Errorf("the process that supervises project %s has ended", s.c.Project))
-	s.kill()
-}
-
-// inherit removes the project of a supervisor that was killed: the last of its
-// sessions does it.
-func (s *Session) inherit(ctx context.Context) error {
-	p := &place{project: s.c.Project, dir: s.c.Dir, root: s.c.Domain.Root, uid: s.c.UID, gid: s.c.GID}
-	for end := time.Now().Add(inheritTimeout); ; pause(ctx, joinPause) {
-		err := p.take(Owner{PID: os.Getpid(), Pipeline: s.c.Pipeline, Started: time.Now()})
-		if err == nil {
-			break
-		}
-		if !errors.As(err, new(*RunningError)) {
-			return err
-		}
-		if time.Now().After(end) {
-			return nil // somebody has started it anew, and removed what was left
-		}
-	}
-	if len(owners(s.c.Dir)) > 0 {
-		return p.leave()
-	}
-	var err error
-	if s.c.Engine != nil {
-		err = s.c.Engine.Down(ctx, s.c.Project, 0)
-	}
-	return errors.Join(err, p.wipe(), p.leave())
-}

@@ -34,7 +34,6 @@ type message struct {
 	Status    *channel.Status `json:"status,omitempty"`
 	Restart   string          `json:"restart,omitempty"` // why a node is started again
 	Ended     *NodeError      `json:"ended,omitempty"`   // and will not be started again
-	Stop      bool            `json:"stop,omitempty"`
 }
 
 // opening asks for a session.
@@ -42,6 +41,7 @@ type opening struct {
 	Session string `json:"session"`
 	Digest  string `json:"digest"`
 	PID     int    `json:"pid"`
+	Resume  bool   `json:"resume,omitempty"` // it was open with a supervisor before this one
 }
 
 // peer is one end of a connection. Sending never waits: whoever sends is a loop

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -34,7 +35,12 @@ func (s *Session) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	s.later("project directory", closeTimeout, func(context.Context) error { return p.wipe() })
+	s.later("project directory", closeTimeout, func(context.Context) error {
+		if s.handing {
+			return nil
+		}
+		return p.wipe()
+	})
 	if err := p.make(); err != nil {
 		return err
 	}
@@ -60,6 +66,9 @@ func (s *Session) prepare(ctx context.Context) error {
 	}
 	if len(s.byService) > 0 {
 		s.later("remove project "+s.c.Project+" (docker medianode down does it too)", downTimeout, func(ctx context.Context) error {
+			if s.handing {
+				return nil
+			}
 			return s.c.Engine.Down(ctx, s.c.Project, 0)
 		})
 	}
@@ -73,6 +82,9 @@ func (s *Session) prepare(ctx context.Context) error {
 // the only one of this machine; a service that is none of the nodes is the
 // runtime of a detached project, which needs no lock.
 func (s *Session) sweep(ctx context.Context, p *place) error {
+	if pids := owners(p.dir); len(pids) > 0 { // one of them is just taking over
+		return &RunningError{Project: s.c.Project, Owner: Owner{PID: pids[0], Started: time.Now()}}
+	}
 	if len(s.byService) > 0 {
 		call, cancel := context.WithTimeout(ctx, callTimeout)
 		defer cancel()
@@ -118,16 +130,33 @@ func (s *Session) specs() []channel.Spec {
 	return specs
 }
 
+// isControl says whether a channel belongs to a container and not to a session.
+func (s *Session) isControl(spec channel.Spec) bool {
+	return slices.ContainsFunc(s.members, func(m *member) bool {
+		return m.hasControl() && (m.Control.Name == spec.Name || m.Status.Name == spec.Name)
+	})
+}
+
 func (s *Session) create(spec channel.Spec) error {
 	made, err := s.transport.Create(spec)
 	if err != nil {
 		return fmt.Errorf("create channel %s: %w", spec.Name, err)
 	}
-	s.later("channel "+spec.Name, closeTimeout, func(context.Context) error { return made.Close() })
+	s.later("channel "+spec.Name, closeTimeout, func(context.Context) error {
+		if m, ok := made.(interface{ Leave() error }); ok && s.handing && s.isControl(spec) {
+			return m.Leave()
+		}
+		return made.Close()
+	})
 	ledger, unmap, err := s.ledger(spec)
 	if err != nil {
 		return fmt.Errorf("ledger of channel %s: %w", spec.Name, err)
 	}
+	s.keepLedger(spec, ledger, unmap)
+	return nil
+}
+
+func (s *Session) keepLedger(spec channel.Spec, ledger *channel.Ledger, unmap func() error) {
 	s.ledgers[spec.Name] = ledger
 	s.later("ledger of channel "+spec.Name, closeTimeout, func(context.Context) error {
 		s.mu.Lock()
@@ -135,7 +164,6 @@ func (s *Session) create(spec channel.Spec) error {
 		delete(s.ledgers, spec.Name)
 		return unmap()
 	})
-	return nil
 }
 
 // ledger is a look at a channel's counters: by its file, or, for a transport
@@ -166,19 +194,9 @@ func (s *Session) openPorts() error {
 		switch {
 		case m.hasControl() && s.link != nil:
 		case m.hasControl():
-			control, err := channel.NewPublisher(s.transport, *m.Control)
-			if err != nil {
+			if err := s.openControl(m); err != nil {
 				return err
 			}
-			s.later("control of "+m.ID, closeTimeout, func(context.Context) error { return control.Close() })
-			status, err := channel.NewSubscriber(s.transport, *m.Status, 0)
-			if err != nil {
-				return err
-			}
-			s.later("status of "+m.ID, closeTimeout, func(context.Context) error { return status.Close() })
-			m.control, m.status = control, status
-			s.group.Go(func() { s.sendCommands(m) })
-			s.group.Go(func() { s.receiveStatus(m, m.process) })
 		case !m.Container:
 			ports, err := node.Open(s.transport, m.Node.Node, s.c.Session)
 			if err != nil {
@@ -193,6 +211,25 @@ func (s *Session) openPorts() error {
 			})
 		}
 	}
+	return nil
+}
+
+// openControl opens what the runtime commands a node by, and hears it.
+func (s *Session) openControl(m *member) error {
+	control, err := channel.NewPublisher(s.transport, *m.Control)
+	if err != nil {
+		return err
+	}
+	s.later("control of "+m.ID, closeTimeout, func(context.Context) error { return control.Close() })
+	status, err := channel.NewSubscriber(s.transport, *m.Status, 0)
+	if err != nil {
+		return err
+	}
+	s.later("status of "+m.ID, closeTimeout, func(context.Context) error { return status.Close() })
+	m.control, m.status = control, status
+	p := m.process
+	s.group.Go(func() { s.sendCommands(m) })
+	s.group.Go(func() { s.receiveStatus(m, p) })
 	return nil
 }
 

@@ -68,9 +68,16 @@ type fakeProcess struct {
 	first   string
 	working atomic.Bool // ports is set, and the body runs
 	more    sync.Map    // *fakeSession by name, after the first
+	states  sync.Map    // of all sessions, by name
 }
 
 func (p *fakeProcess) say(st channel.Status) {
+	switch st.Event {
+	case channel.EventReady:
+		p.states.Store(st.Session, channel.SessionReady)
+	case channel.EventClosed:
+		p.states.Store(st.Session, channel.SessionClosed)
+	}
 	text, _ := json.Marshal(st)
 	l, err := p.status.Loan(len(text))
 	if err != nil {
@@ -152,6 +159,13 @@ func (p *fakeProcess) obey(result chan<- int, exit chan<- struct{}) {
 		_ = json.Unmarshal(sample.Payload, &c)
 		_ = sample.Release()
 		switch c.Command {
+		case channel.CommandReport:
+			states := map[string]string{}
+			p.states.Range(func(name, state any) bool {
+				states[name.(string)] = state.(string)
+				return true
+			})
+			p.say(channel.Status{Event: channel.EventReport, Sessions: states})
 		case channel.CommandOpen:
 			if p.ports.Load() != nil {
 				p.openMore(c)
@@ -170,6 +184,7 @@ func (p *fakeProcess) obey(result chan<- int, exit chan<- struct{}) {
 			}
 			p.say(channel.Status{Event: channel.EventReady, Session: c.Session})
 		case channel.CommandStart:
+			p.states.Store(c.Session, channel.SessionRunning)
 			if s := p.other(c.Session); s != nil {
 				go s.once.Do(func() { p.workMore(s) })
 				continue

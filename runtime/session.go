@@ -235,12 +235,17 @@ func (s *Session) Kill() {
 
 // Close removes containers, volumes, channels and files, whatever has happened
 // before; a running session is killed. Where other processes have sessions of
-// the project, it waits for their end, see Others. Safe twice.
+// the project, it removes what is this session's and leaves the rest to them.
+// Safe twice.
 func (s *Session) Close() error {
 	s.closeOnce.Do(func() {
 		if s.looping {
-			s.Kill()
+			s.post(func() {
+				s.kill()
+				s.leaving = true
+			})
 			<-s.stopped
+			s.handing = s.hasHeirs()
 		} else {
 			close(s.ended)
 			close(s.stopped) // nobody will take what is posted

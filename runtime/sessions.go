@@ -226,6 +226,26 @@ func CloseSession(uid int, project, name string) error {
 	return ask(t.PID)
 }
 
+// owned are the names of sessions in a project's directory, and whether their
+// owners live.
+func owned(dir string) map[string]bool {
+	entries, err := os.ReadDir(seatDir(dir))
+	if err != nil {
+		return nil
+	}
+	names := map[string]bool{}
+	for _, e := range entries {
+		f, err := os.OpenFile(filepath.Join(seatDir(dir), e.Name()), os.O_RDWR|noFollow, 0)
+		if err != nil {
+			continue
+		}
+		free, err := tryLock(f)
+		names[e.Name()] = !free || err != nil
+		_ = f.Close()
+	}
+	return names
+}
+
 // owners are the processes that have sessions of the project in a directory.
 func owners(dir string) []int {
 	entries, err := os.ReadDir(seatDir(dir))

@@ -15,8 +15,8 @@ const (
 	logGrace  = 2 * time.Second // for the log of a container that has ended
 )
 
-// loop does what is posted until every node has ended, and the sessions of
-// other processes with them. All functions of this file run in it.
+// loop does what is posted until every node has ended, and serves the sessions of
+// other processes until Close. All functions of this file run in it.
 func (s *Session) loop() {
 	defer close(s.stopped)
 	timer := time.NewTimer(time.Hour)
@@ -33,7 +33,7 @@ func (s *Session) loop() {
 			close(s.ended)
 			continue
 		}
-		if !s.over.IsZero() && !s.isHosting() {
+		if !s.over.IsZero() && (s.leaving || len(s.guests) == 0) {
 			break
 		}
 		timer.Reset(time.Until(next))
@@ -206,10 +206,9 @@ func (s *Session) onStatus(m *member, st channel.Status) {
 			s.command(m, channel.CommandOpen)
 		}
 	case channel.EventReady:
-		m.deadline = time.Time{}
-		s.setState(m, StateReady)
-		s.rejoin(m)
-		s.checkReady()
+		s.onReady(m)
+	case channel.EventReport:
+		s.onReport(m, st)
 	case channel.EventError:
 		s.onError(m, st)
 	case channel.EventMetrics:
@@ -225,6 +224,13 @@ func (s *Session) onStatus(m *member, st channel.Status) {
 	case channel.EventBye:
 		m.bye = &st
 	}
+}
+
+func (s *Session) onReady(m *member) {
+	m.deadline = time.Time{}
+	s.setState(m, StateReady)
+	s.rejoin(m)
+	s.checkReady()
 }
 
 // checkReady starts the session when every node waits for it.

@@ -72,6 +72,9 @@ func (s *memoryService) Close() error {
 	return nil
 }
 
+// Leave keeps the channel for others.
+func (s *memoryService) Leave() error { return nil }
+
 func (m *Memory) service(s Spec) (*memoryService, error) {
 	service, ok := m.services[s.Name]
 	if m.closed {

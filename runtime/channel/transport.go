@@ -11,7 +11,9 @@ import (
 // transport has the same rules.
 type Transport interface {
 	// Create makes the channel with its qualities of service and its ledger,
-	// empty, and keeps it until closed. Writers and readers may come and go.
+	// empty, and keeps it until closed. Writers and readers may come and go. What
+	// it returns may have a method Leave() error, which leaves the channel to
+	// others.
 	Create(Spec) (io.Closer, error)
 	// Outlet opens the writer's end of a channel that was created.
 	Outlet(Spec) (Outlet, error)

@@ -100,6 +100,9 @@ const (
 	CommandStop  = "stop"
 	CommandClose = "close"
 	CommandExit  = "exit"
+	// CommandReport asks a node how its sessions are, for a runtime that takes
+	// over from one that is gone.
+	CommandReport = "report"
 )
 
 // Status is a message on a status channel, as JSON in a Control frame.
@@ -124,6 +127,9 @@ type Status struct {
 	// EventMetrics: every metric of the node in this session, as it stands.
 	Metrics []Metric `json:"metrics,omitempty"`
 
+	// EventReport: how every session is, by name, also of those that have ended.
+	Sessions map[string]string `json:"sessions,omitempty"`
+
 	// EventClosed: frames sent to ports that nothing reads.
 	Unread map[string]uint64 `json:"unread,omitempty"`
 
@@ -132,6 +138,14 @@ type Status struct {
 	MemoryPeak uint64  `json:"memory_peak,omitempty"` // bytes, of the container's memory cgroup where readable
 	RSSPeak    uint64  `json:"rss_peak,omitempty"`    // bytes, of the process
 }
+
+// The states of a session in an EventReport.
+const (
+	SessionReady   = "ready"
+	SessionRunning = "running"
+	SessionClosed  = "closed"
+	SessionFailed  = "failed"
+)
 
 // Metric is one number that a node keeps of itself. A counter and a gauge have
 // Value; a histogram has the others.
@@ -156,5 +170,6 @@ const (
 	// EventMetrics may come at any time while the session is open.
 	EventMetrics = "metrics"
 	EventClosed  = "closed" // the session's last frame is sent
+	EventReport  = "report"
 	EventBye     = "bye"
 )

@@ -117,6 +117,16 @@ func (c *created) Close() error {
 	return err
 }
 
+// Leave lets the services go and keeps the ledger: others go on with the channel,
+// and whoever ends it removes the directory.
+func (c *created) Leave() error {
+	c.once.Do(func() {
+		dropChannel(c.raw)
+		c.owner.forget(c)
+	})
+	return nil
+}
+
 // Clean removes what dead processes left behind, connections to open ends of
 // this process included, and says how many dead there were and how many files
 // that belonged to nobody.

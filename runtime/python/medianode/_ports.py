@@ -234,21 +234,22 @@ class Ports:
             log(f"node {self._id}: frames on port {port!r} go nowhere: nothing reads it (ports: {names})")
         self.unread[port] += 1
 
-    def close_inputs(self, failed: bool = False) -> None:
+    def close_inputs(self, failed: bool = False, final: bool = False) -> None:
         """End the inputs, so that no producer waits for this node any longer; safe twice.
 
         A node that ends before they have, or by its own failure, is started
-        again, or not: the runtime knows, and so do the producers.
+        again, or not: the runtime knows, and so do the producers. final: it does
+        not come back to this session, whatever they know.
         """
-        leave = failed or not self.ended
+        leave = not final and (failed or not self.ended)
         for port in self.inputs:
             port.subscriber.close(leave)
         for port in self.inputs:
             port.ended = True
 
-    def finish(self, failed: bool, patience: Check) -> None:
+    def finish(self, failed: bool, patience: Check, final: bool = False) -> None:
         """Send the end of every stream and wait until all is taken, or patience ends."""
-        own = failed and not self.failed  # not by an input
+        own = failed and not self.failed and not final  # not by an input
         for output in self.outputs.values():
             output.end(failed, own, patience)
         for output in self.outputs.values():

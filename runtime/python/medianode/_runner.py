@@ -26,7 +26,7 @@ from ._subscriber import Subscriber
 from ._user import Caller, NodeFailure, construct, failure, load_class, print_failure
 from ._version import VERSION
 from ._wait import CHECK_EVERY_MS, Check
-from ._watch import ORPHAN_GRACE, TERM_GRACE, Signals, Watch
+from ._watch import ORPHAN_GRACE, TAKEOVER, TERM_GRACE, Signals, Watch
 
 # How long after SIGTERM the inputs of a node may still come to their end. Then
 # what it has given is drained, for as long as the watch allows.
@@ -40,6 +40,8 @@ LOOK_EVERY = 0.05
 # from the peer it waits for.
 IDLE_SPINS = 16
 SPINS_OF = {"block": 0, "adaptive": IDLE_SPINS, "spin": float("inf")}
+# How many ended sessions a node remembers.
+MAX_ENDED = 64
 # How often node.stopping really asks.
 ASK_EVERY = 0.01
 
@@ -64,6 +66,8 @@ class Runner:
         self._pending: list[tuple[str, str, dict[str, Any]]] = []  # commands
         self._exit = False
         self._orphaned = False
+        self._gone_since: Optional[float] = None  # when the runtime was found gone
+        self._ended: dict[str, str] = {}  # how the last sessions ended
         self._opening = ""  # the session that is being made
         self._running = False  # a session has begun
         self._deadline: Optional[float] = None
@@ -170,7 +174,13 @@ class Runner:
         if _fork.in_child():
             raise problem
         self.tell_failure(problem, name, self._patience, goes_on=True)
+        self._note_end(name, "failed")
         print_failure(problem)
+
+    def _note_end(self, name: str, how: str) -> None:
+        self._ended.setdefault(name, how)
+        while len(self._ended) > MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
 
     def _commands(self) -> bool:
         self._hear()
@@ -226,14 +236,24 @@ class Runner:
             self._running = True
         elif command == "close" and session is not None:
             session.cut()
+        elif command == "report":
+            self._tell("report", sessions=self._states())
         elif command == "exit":
             self._exit = True
+
+    def _states(self) -> dict[str, str]:
+        """Say how every session is, for a runtime that was not there."""
+        states = dict(self._ended)
+        for name, session in self.sessions.items():
+            states[name] = "running" if session.started else "ready"
+        return states
 
     def _open(self, name: str, params: dict[str, Any]) -> None:
         if name in self.sessions or self._prototype is None:
             log(f"session {name} is open already")
             return
         self._waiter_closed()
+        self._ended.pop(name, None)
         self._opening = name
         session = Session(
             name, self._prototype, self._config, self._transport, self._caller,
@@ -248,6 +268,7 @@ class Runner:
         self._waiter_closed()
         self.status.tell_metrics(self._patience, session, last=True)
         del self.sessions[session.session]
+        self._note_end(session.session, "closed")
         self._running = any(s.started for s in self.sessions.values())
         self._watch.guard(self._running)
         self._tell("closed", session.session, unread=session.unread)
@@ -384,7 +405,11 @@ class Runner:
             raise Abandoned
 
     def _notice(self, now: float) -> None:
-        if not self._orphaned and self._control.writer_gone():
+        if not self._control.writer_gone():
+            self._gone_since = None
+        elif self._gone_since is None:
+            self._gone_since = now
+        elif not self._orphaned and now - self._gone_since > TAKEOVER:
             self._orphaned = True
             self._deadline = min(self._deadline or float("inf"), now + ORPHAN_GRACE)
         if self.signals.at is not None and self._deadline is None:

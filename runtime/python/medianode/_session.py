@@ -74,6 +74,7 @@ class Session:
         self._begun = threading.Event()
         self._early: list[Frame] = []
         self._stop = False
+        self._final = False  # nobody wants the session any more, in this process or another
         self._stopping = stopping
         self._produced: Optional[Iterator[Optional[Frame]]] = None
         # Whether the node is in process, and in which call: the watch looks at these.
@@ -393,6 +394,7 @@ class Session:
     def cut(self) -> None:
         """Begin to end, although the inputs go on: whoever runs the session does not want it any more."""
         self._drop_job()
+        self._final = True
         self._job, self._ready = self._finish(short=True), None
 
     def _finish(self, short: bool) -> Job:
@@ -412,7 +414,7 @@ class Session:
             except BaseException as err:
                 raise failure("close", err) from err
         failed = self.ports.failed or short
-        self.ports.close_inputs()
+        self.ports.close_inputs(final=self._final)
         yield from self._end(failed)
 
     def fail(self) -> None:
@@ -439,7 +441,7 @@ class Session:
     def _end(self, failed: bool) -> Job:
         while True:
             try:
-                self.ports.finish(failed, self._turn)
+                self.ports.finish(failed, self._turn, self._final)
                 break
             except WouldBlock as err:
                 ready = err.ready

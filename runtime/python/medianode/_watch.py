@@ -30,6 +30,8 @@ AWAY = 1.0
 TERM_REPORT = 1.2
 TERM_GRACE = 8.0
 ORPHAN_GRACE = 2.0
+# How long a node without a runtime waits for another one that takes over.
+TAKEOVER = 1.5
 # How long the watch tries to reach the runtime before it ends the process.
 TELL_WITHIN = 1.0
 # What faulthandler waits longer than the watch, which says more.
@@ -167,7 +169,7 @@ class Watch:
             self._gone_since = None
         elif self._gone_since is None:
             self._gone_since = now
-        elif now - self._gone_since > ORPHAN_GRACE * 2:
+        elif now - self._gone_since > TAKEOVER + ORPHAN_GRACE * 2:
             log(f"node {self._runner.id}: the runtime is gone and the node does not return: killed")
             os._exit(1)
 

@@ -66,8 +66,24 @@ def test_runtime_dies(runtime: FakeRuntime, tmp_path: Path) -> None:
     pipe.node.commands.ledger.close()  # as the kernel does when the process dies
     code, _, err = pipe.node.wait()
     assert code == 1
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 6
     assert "the runtime is gone" in err
+
+
+def test_another_runtime_takes_over(runtime: FakeRuntime, tmp_path: Path) -> None:
+    pipe = Pipe(runtime, write(tmp_path, NODES), "user:Same")
+    pipe.node.start()
+    pipe.node.commands.ledger.close()
+    time.sleep(0.5)
+    pipe.node.commands._port = pipe.node.commands._notifier = pipe.node.commands.listener = None
+    pipe.node.commands = runtime.publisher(pipe.node.commands.spec)
+    pipe.node.tell("report")
+    assert pipe.node.expect("report")["sessions"] == {"main": "running"}
+    time.sleep(2.5)
+    send_text(pipe.writer, "a")
+    pipe.writer.end()
+    assert collect(pipe.reader, pipe.node)[0] == [b"a"]
+    pipe.done()
 
 
 def test_runtime_dies_under_a_node_that_hangs(runtime: FakeRuntime, tmp_path: Path) -> None:
