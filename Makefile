@@ -91,8 +91,9 @@ fmt: $(LINTER) $(VENV)/complete ## bring Go, Rust and Python into their format
 	cargo fmt --manifest-path $(SHIM)/Cargo.toml
 	$(VENV)/bin/ruff format $(PYCONF) .
 
-bench: engine base-images install ## one hop and a warm start, beside their floors and peers (6 min)
+bench: engine base-images install ## hops, starts, image cache and images, beside their floors and peers (15 min)
 	go run ./bench all
+	@$(MAKE) bench-sqlite bench-images
 
 # A module of its own: the plugin gets none of what it is compared with. Two of
 # the drivers have the same name; one is told to have none.
