@@ -2,8 +2,10 @@ package generate
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
+	"strconv"
 
 	"github.com/compose-spec/compose-go/v2/types"
 
@@ -46,7 +48,7 @@ func (p *Plan) Project() *types.Project {
 		}
 		project.Services[n.Service] = p.service(n)
 		if n.docker.Network.V == "bridge" {
-			project.Networks = types.Networks{networkName: {Name: volumeName(p.Name, networkName)}}
+			project.Networks = types.Networks{networkName: {Name: volumeName(p.Name, networkName), Labels: p.owned()}}
 		}
 	}
 	return project
@@ -80,6 +82,7 @@ func (p *Plan) service(n *Node) types.ServiceConfig {
 			Labels:          types.Labels{"dev.medianode.node": n.ID},
 		},
 	}
+	maps.Copy(s.Labels, p.owned())
 	if n.Finished {
 		s.PullPolicy = types.PullPolicyMissing
 	} else {
@@ -214,7 +217,16 @@ func (p *Plan) volume(name string, bytes int64) types.VolumeConfig {
 	if p.Form == Portable {
 		options = types.Options{"type": "tmpfs", "device": "tmpfs", "o": fmt.Sprintf("size=%d,uid=%d,gid=%d,mode=0700", bytes, p.UID, p.GID)}
 	}
-	return types.VolumeConfig{Name: volumeName(p.Name, name), Driver: "local", DriverOpts: options}
+	return types.VolumeConfig{Name: volumeName(p.Name, name), Driver: "local", DriverOpts: options, Labels: p.owned()}
+}
+
+// owned are the labels by which gc knows what a dead run has left, and whose it
+// was. The portable form is run by compose, which nobody here owns.
+func (p *Plan) owned() types.Labels {
+	if p.Form != Attached {
+		return nil
+	}
+	return types.Labels{channel.UserLabel: strconv.Itoa(p.UID)}
 }
 
 // extension is x-medianode: what the file says for people and tools, and no

@@ -109,7 +109,7 @@ func onlyKnownKeys(t *testing.T, text []byte) {
 	for name, s := range doc.Services {
 		known("service "+name, keys(s), serviceKeys...)
 		labels, _ := s["labels"].(map[string]any)
-		known("labels of "+name, keys(labels), "dev.medianode.node", "dev.medianode.key")
+		known("labels of "+name, keys(labels), "dev.medianode.node", "dev.medianode.key", "dev.medianode.uid")
 		volumes, _ := s["volumes"].([]any)
 		for _, v := range volumes {
 			v, _ := v.(map[string]any)
@@ -126,10 +126,10 @@ func onlyKnownKeys(t *testing.T, text []byte) {
 		}
 	}
 	for name, v := range doc.Volumes {
-		known("volume "+name, keys(v), "name", "driver", "driver_opts")
+		known("volume "+name, keys(v), "name", "driver", "driver_opts", "labels")
 	}
 	for name, n := range doc.Networks {
-		known("network "+name, keys(n), "name")
+		known("network "+name, keys(n), "name", "labels")
 	}
 }
 

@@ -63,7 +63,7 @@ func Command(cli command.Cli, version string) *cobra.Command {
 		e.allowMount(upCommand(e)), e.allowMount(runCommand(e)), downCommand(e), psCommand(e), sessionsCommand(e), logsCommand(e))
 	addGroup(root, "Image Commands:", baseCommand(e), e.allowMount(buildCommand(e)), imagesCommand(e))
 	addGroup(root, "Tools:",
-		nodesCommand(e), schemaCommand(e), sdkCommand(e), convertCommand(e), doctorCommand(e), versionCommand(e))
+		nodesCommand(e), schemaCommand(e), sdkCommand(e), convertCommand(e), doctorCommand(e), gcCommand(e), versionCommand(e))
 	return root
 }
 

@@ -19,6 +19,8 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
 )
 
 // docker is the Engine of the Docker CLI: compose as a library for what
@@ -266,7 +268,7 @@ func (d *docker) Sees(ctx context.Context, image, dir string) (bool, error) {
 	made, err := d.cli.Client().ContainerCreate(ctx, client.ContainerCreateOptions{
 		Config: &container.Config{
 			Image: image, Cmd: []string{"true"}, NetworkDisabled: true,
-			Labels: map[string]string{"dev.medianode.probe": "1"},
+			Labels: map[string]string{channel.ProbeLabel: dir},
 		},
 		HostConfig: &container.HostConfig{
 			NetworkMode: "none",

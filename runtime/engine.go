@@ -31,6 +31,11 @@ type Engine interface {
 	// can be missed.
 	Events(ctx context.Context, q EventQuery) error
 	Info(ctx context.Context) (Info, error)
+	// Owned is everything of a user, of all projects, that carries this tool's
+	// labels, and probes of anybody.
+	Owned(ctx context.Context, uid int) ([]Owned, error)
+	// Remove removes one of these; a container by force.
+	Remove(ctx context.Context, o Owned) error
 	// Sees says whether dir exists where the engine mounts from; image is any
 	// image that the engine has.
 	Sees(ctx context.Context, image, dir string) (bool, error)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,7 @@ type fakeEngine struct {
 	volumes    int
 	listeners  map[chan Event]struct{}
 	foreign    []Container
+	owned      []Owned // and what is not removed of it
 	info       Info
 	sees       bool
 	blind      bool          // no events
@@ -254,6 +256,26 @@ func (f *fakeEngine) Events(ctx context.Context, q EventQuery) error {
 }
 
 func (f *fakeEngine) Info(ctx context.Context) (Info, error) { return f.info, f.call(ctx, "info") }
+
+func (f *fakeEngine) Owned(ctx context.Context, _ int) ([]Owned, error) {
+	err := f.call(ctx, "owned")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(f.owned), nil
+}
+
+func (f *fakeEngine) Remove(ctx context.Context, o Owned) error {
+	err := f.call(ctx, "remove")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err == nil {
+		f.owned = slices.DeleteFunc(f.owned, func(have Owned) bool { return have.ID == o.ID })
+	}
+	return err
+}
 
 func (f *fakeEngine) Sees(ctx context.Context, _, _ string) (bool, error) {
 	return f.sees, f.call(ctx, "sees")

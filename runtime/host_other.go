@@ -24,3 +24,5 @@ func ask(int) error { return errors.ErrUnsupported }
 func mapFile(string) ([]byte, func() error, error) { return nil, nil, errors.ErrUnsupported }
 
 func holds(int, string) bool { return false }
+
+func lives(int) bool { return false }

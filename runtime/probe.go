@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -37,7 +38,7 @@ func Attached(ctx context.Context, e Engine, uid int, image string) error {
 	}
 	parent := filepath.Dir(Directory(uid, "x"))
 	made := os.Mkdir(parent, 0o700) == nil
-	dir, err := os.MkdirTemp(parent, ".probe-")
+	dir, err := os.MkdirTemp(parent, probePrefix+strconv.Itoa(os.Getpid())+"-")
 	if err != nil {
 		return fmt.Errorf("probe shared memory: %w", err)
 	}

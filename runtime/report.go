@@ -226,7 +226,9 @@ func latency(ns uint64) string {
 	}
 }
 
-// size is bytes in the units of the pipeline language.
+// Size is bytes in the units of the pipeline language.
+func Size(n uint64) string { return size(n) }
+
 func size(n uint64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
 	f, i := float64(n), 0

@@ -13,6 +13,16 @@ const (
 	DefaultInput  = "input"
 )
 
+// The labels of what this tool makes in an engine.
+const (
+	// UserLabel is on containers, volumes and networks of a run that belongs to a
+	// process of this machine: the uid of its containers.
+	UserLabel = "dev.medianode.uid"
+	// ProbeLabel is on a container that is made to see whether the engine looks
+	// at this machine's memory: the directory that it is asked for.
+	ProbeLabel = "dev.medianode.probe"
+)
+
 // OutputName is the channel that carries what a node sends on a port.
 func OutputName(session, node, port string) string {
 	name := session + "_" + node + "_output"
