@@ -111,6 +111,31 @@ func (s *Store) Put(ctx context.Context, rows ...Row) error {
 	})
 }
 
+// Found adds rows of what somebody else has made, and leaves those that are there
+// as they are. They count as never used.
+func (s *Store) Found(ctx context.Context, rows ...Row) error {
+	rows = slices.Clone(rows)
+	for i := range rows {
+		rows[i].Used = 0
+		if err := rows[i].check(); err != nil {
+			return err
+		}
+	}
+	return s.write(ctx, func(tx *sql.Tx) error {
+		add, err := tx.PrepareContext(ctx, insert+" ON CONFLICT DO NOTHING")
+		if err != nil {
+			return err
+		}
+		defer add.Close()
+		for i := range rows {
+			if _, err := add.ExecContext(ctx, rows[i].values()...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // readBack finds what a damaged schema or index would never find again: the
 // image would be built for ever.
 func readBack(ctx context.Context, tx *sql.Tx, rows []Row) error {
