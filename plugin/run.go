@@ -121,7 +121,7 @@ func (e *env) join(ctx context.Context, p *prepared, o upOptions) (*runtime.Sess
 	}
 	w := newWaiting(e.cli.Err())
 	defer w.close()
-	c.Note = w.note
+	e.hear(p, &c, o, w.note)
 	return runtime.Join(ctx, c)
 }
 
@@ -143,7 +143,7 @@ func (e *env) attend(ctx context.Context, p *prepared, session *runtime.Session,
 		err = nil // as was asked for, and as the report says
 	}
 	err = errors.Join(err, session.Close())
-	if bad := e.report(p, session.Report(), o.format); bad != nil {
+	if bad := e.report(p, session.Report(), o); bad != nil {
 		err = errors.Join(err, bad)
 	}
 	return interrupted(ctx, e.explainNode(p.source, err))

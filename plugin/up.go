@@ -20,6 +20,8 @@ type upOptions struct {
 	progress string
 	format   string
 	detach   bool
+	toEvents string
+	events   *events
 }
 
 func upCommand(e *env) *cobra.Command {
@@ -32,10 +34,16 @@ everything again. Lines of the nodes and progress go to stderr, the report at
 the end to stdout.
 
 Ctrl-C ends it well: sources stop, what is in flight is handled, files are
-completed. A second Ctrl-C ends it at once.`,
+completed. A second Ctrl-C ends it at once.
+
+--events writes a JSON object a line for whoever supervises the command: begin,
+state of a node, warning, crash (as "crash" shows it), and at last end with the
+exit code and the report. With "-" they go to stdout, and the report only there;
+what a StdoutSink writes goes there too.`,
 		Example: `  docker medianode up
   docker medianode up -f captions.yaml --progress plain
-  docker medianode up --format json > report.json`,
+  docker medianode up --format json > report.json
+  docker medianode up --events - | jq -r 'select(.event == "state") | .node + " " + .state'`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf("--progress", o.progress, progressModes()...); err != nil {
@@ -50,12 +58,19 @@ completed. A second Ctrl-C ends it at once.`,
 			if o.detach {
 				return exit(exitUsage, "up -d: not yet: the runtime runs in this command; leave out -d")
 			}
-			return e.up(cmd.Context(), o)
+			var err error
+			if o.events, err = openEvents(o.toEvents, e.cli.Out()); err != nil {
+				return err
+			}
+			err = e.up(cmd.Context(), o)
+			o.events.end(err)
+			return err
 		},
 	}
 	flags := cmd.Flags()
 	o.sessionOptions.flags(flags)
 	flags.StringVar(&o.progress, "progress", "auto", "Progress of builds: auto, tty, plain, json, quiet")
+	flags.StringVar(&o.toEvents, "events", "", "Write events as JSON lines to a file, or to stdout with \"-\"")
 	flags.BoolVarP(&o.detach, "detach", "d", false, "Not yet: run in the background")
 	flags.StringVar(&o.format, "format", "table", `Format of the report: "table" or "json"; logs are then JSON lines`)
 	return cmd
@@ -69,6 +84,7 @@ func (e *env) up(ctx context.Context, o upOptions) error {
 	if err != nil {
 		return interrupted(ctx, err)
 	}
+	o.events.tell(Event{Event: "begin", Project: p.plan.Name, Pipeline: p.source.path, PID: os.Getpid()})
 	// Before anything is built or written; Start is what decides.
 	session, err := e.join(ctx, p, o)
 	if err == nil {
@@ -93,7 +109,7 @@ func (e *env) up(ctx context.Context, o upOptions) error {
 		return interrupted(ctx, err)
 	}
 	w := newWaiting(e.cli.Err())
-	c.Note = w.note
+	e.hear(p, &c, o, w.note)
 	session, err = runtime.Start(ctx, c)
 	w.close()
 	release() // from here on the containers hold their images
@@ -201,7 +217,7 @@ func follow(ctx context.Context, s *runtime.Session, again <-chan os.Signal, w i
 }
 
 // report prints what happened on stdout, and keeps it in the state directory.
-func (e *env) report(p *prepared, r runtime.Report, format string) error {
+func (e *env) report(p *prepared, r runtime.Report, o upOptions) error {
 	kept, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
@@ -209,7 +225,13 @@ func (e *env) report(p *prepared, r runtime.Report, format string) error {
 	if err := p.keep("report.json", append(kept, '\n')); err != nil {
 		return err
 	}
-	if format == "json" {
+	if o.events != nil {
+		o.events.report = &r
+		if o.events.stdout {
+			return nil
+		}
+	}
+	if o.format == "json" {
 		return json.NewEncoder(e.cli.Out()).Encode(r)
 	}
 	return r.Text(e.cli.Out())

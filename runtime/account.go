@@ -3,6 +3,7 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -33,6 +34,7 @@ func (s *Session) conclude() {
 	}
 	r := s.account()
 	s.final = &r
+	s.tellCrashes()
 }
 
 // concludeQuietly finds what no node was blamed for: an input that ended
@@ -82,7 +84,9 @@ func (s *Session) account() Report {
 		r.Message = s.err.Error()
 	}
 	for _, m := range s.members {
-		r.Nodes = append(r.Nodes, m.account())
+		n := m.account()
+		n.Usage = s.usageOf(m)
+		r.Nodes = append(r.Nodes, n)
 		r.Connections = append(r.Connections, connections(m.Node.Node, s.ledgerOf, run)...)
 	}
 	return r
@@ -138,15 +142,22 @@ func (s *Session) describe(m *member, e *NodeError) *NodeError {
 		return e
 	}
 	e.ExitCode, e.OOM = c.ExitCode, c.OOMKilled
-	if c.ExitCode > 128 && c.ExitCode < 128+65 {
+	itself := c.ExitCode == 137 && m.bye != nil && !m.forced // it has said so
+	if c.ExitCode > 128 && c.ExitCode < 128+65 && !itself {
 		e.Signal = signalName(c.ExitCode - 128)
 	}
 	if e.Message != "" && !e.OOM {
 		return e
 	}
 	e.Message = ending(e, c, s.started.IsZero() || !m.closed)
+	if e.OOM && m.usage != nil {
+		e.Message = strings.TrimSuffix(e.Message, raiseMemory) + "; " + m.usage.words() + ": " + m.usage.more()
+	}
 	return e
 }
+
+// raiseMemory is the advice where nothing is known of what was used.
+const raiseMemory = "; raise memory_mb"
 
 // ending says in words how a container ended.
 func ending(e *NodeError, c *Container, early bool) string {
@@ -157,7 +168,7 @@ func ending(e *NodeError, c *Container, early bool) string {
 	text := "exited"
 	switch {
 	case e.OOM && c.Memory > 0:
-		text, advice = "killed at its memory limit of "+size(uint64(c.Memory)), "; raise memory_mb"
+		text, advice = "killed at its memory limit of "+size(uint64(c.Memory)), raiseMemory
 	case e.OOM:
 		text = "killed for want of memory"
 	case e.Signal != "":

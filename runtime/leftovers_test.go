@@ -55,7 +55,9 @@ func litter(t *testing.T, uid int, project string) *place {
 	if err := errors.Join(p.take(Owner{PID: 1 << 30}), p.make()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = errors.Join(p.wipe(), p.leave(), os.RemoveAll(p.lockPath()), os.RemoveAll(filepath.Dir(p.dir))) })
+	t.Cleanup(func() {
+		_ = errors.Join(p.wipe(), p.leave(), os.RemoveAll(p.lockPath()), os.RemoveAll(filepath.Dir(p.dir)))
+	})
 	return p
 }
 

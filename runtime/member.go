@@ -54,6 +54,8 @@ type process struct {
 	ended   chan struct{} // closed when dead is set
 	logged  chan struct{} // closed when the log has been read to its end
 	last    time.Time     // of the last line of the log, once that is read
+	noted   bool          // its death has been looked at
+	usage   *Usage        // the last sample of it, once it is dead
 }
 
 func newProcess() *process {

@@ -39,6 +39,7 @@ type NodeReport struct {
 	Restarts   int               `json:"restarts,omitempty"`
 	CPUS       float64           `json:"cpu_s,omitempty"`
 	MemoryPeak uint64            `json:"memory_peak,omitempty"` // bytes
+	Usage      *Usage            `json:"usage,omitempty"`       // the last sample of its container
 	Unread     map[string]uint64 `json:"unread,omitempty"`      // frames sent to ports that nothing reads
 	Files      []node.File       `json:"files,omitempty"`
 	Metrics    []channel.Metric  `json:"metrics,omitempty"` // the node's own, as it last told them
@@ -143,7 +144,7 @@ func (r Report) notes() []string {
 		}
 	}
 	slices.Sort(unread)
-	unread = append(unread, r.restarts()...)
+	unread = append(append(unread, r.restarts()...), r.throttled()...)
 	if all := append(files, unread...); len(all) > 0 {
 		lines = append(append(lines, ""), all...)
 	}

@@ -141,11 +141,15 @@ func (s *Session) isThrough(m *member) bool {
 	return streams > 0 || m.closed
 }
 
+// hasFailed says whether a process that is dead ended by a failure.
+func (m *member) hasFailed() bool {
+	return m.dead.ExitCode != 0 || m.failure != nil || m.blame != nil
+}
+
 // revive plans the restart of a node whose process has ended, if its policy
 // says so. That is a warning: what was lost is in the report.
 func (s *Session) revive(m *member) bool {
-	failed := m.dead.ExitCode != 0 || m.failure != nil || m.blame != nil
-	if !s.mayRevive(m, failed) {
+	if !s.mayRevive(m, m.hasFailed()) {
 		return false
 	}
 	began := m.born

@@ -51,6 +51,9 @@ type Config struct {
 	Logs LogSink              // lines of the containers; nil: kept for errors only
 	Warn func(string)         // what is worth saying and no error; also in the report
 	Note func(node, s string) // a node's new state (the State constants)
+	// Crashed is told of every death of a node's process, with its log, by the
+	// process that supervises.
+	Crashed func(Crash)
 
 	// Open opens the transport of a domain; dir is the shm of the project's
 	// directory, /dev/shm of its containers.

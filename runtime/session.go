@@ -89,6 +89,7 @@ type supervision struct {
 	nodeError *NodeError
 	warnings  []string
 	final     *Report
+	crashes
 }
 
 // Start makes the project's directory and channels, brings the containers up,

@@ -330,7 +330,11 @@ func (s *Session) dismiss(m *member) {
 // settle is called when a container has ended, and when its last status has
 // been read; with both it is known how the node ended.
 func (s *Session) settle(m *member) {
-	if m.dead == nil || m.exited || m.reviving || (m.hasControl() && !m.drained) || s.revive(m) {
+	if m.dead == nil || m.exited || m.reviving || (m.hasControl() && !m.drained) {
+		return
+	}
+	s.noteCrash(m)
+	if s.revive(m) {
 		return
 	}
 	took := s.takesPart(m)

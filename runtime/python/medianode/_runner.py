@@ -14,6 +14,7 @@ import time
 from typing import Any, NoReturn, Optional
 
 from . import _fork, _iox, _process
+from ._cgroup import Usage
 from ._config import NodeConfig, from_environment
 from ._errors import Abandoned, ChannelError, ConfigError, WouldBlock
 from ._host import LoadHost
@@ -77,7 +78,7 @@ class Runner:
         self._waiting: set[str] = set()  # the sessions that wait for their readers
         self._limit = _iox.duration(CHECK_EVERY_MS)
         self._spins = SPINS_OF[config.wait]
-        self._watch = Watch(self, config.timeout_ms if config.inputs else 0)
+        self._watch = Watch(self, config.timeout_ms if config.inputs else 0, Usage(config.domain.root, config.id))
 
     def run(self) -> int:
         """Run the node; the process's exit code."""
@@ -302,6 +303,7 @@ class Runner:
                 pass
 
     def _bye(self) -> None:
+        self._watch.usage.close()
         usage = resource.getrusage(resource.RUSAGE_SELF)
         child = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = usage.ru_utime + usage.ru_stime + child.ru_utime + child.ru_stime

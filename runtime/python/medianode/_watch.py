@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Optional
 
 from . import _fork, _log
+from ._cgroup import Usage
 from ._errors import Abandoned
 from ._ports import log
 from ._session import Session
@@ -20,8 +21,8 @@ from ._user import NodeFailure, print_failure, stack_trace
 if TYPE_CHECKING:
     from ._runner import Runner
 
-# How often the watch looks at its longest.
-EVERY = 0.5
+# How often the watch looks at its longest, and takes a sample of what the container uses.
+EVERY = 0.25
 # A node's thread that has not come by for so long is in the node's code, or
 # hangs there.
 AWAY = 1.0
@@ -101,8 +102,8 @@ class Signals:
 class Watch:
     """Looks at a runner from a thread of its own."""
 
-    def __init__(self, runner: Runner, timeout_ms: int) -> None:
-        self._runner = runner
+    def __init__(self, runner: Runner, timeout_ms: int, usage: Usage) -> None:
+        self._runner, self.usage = runner, usage
         self._main = threading.get_ident()
         self._limit = timeout_ms / 1000
         self._every = min(EVERY, max(0.01, self._limit / 8)) if timeout_ms else EVERY
@@ -141,6 +142,7 @@ class Watch:
     def _run(self) -> None:
         try:
             while True:
+                self.usage.sample()
                 self._runner.signals.wait(self._every)
                 self._arm()
                 self._look(time.monotonic())

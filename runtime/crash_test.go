@@ -1,0 +1,179 @@
+package runtime
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// crashed runs a rig to its end and returns what was told of deaths.
+func (r *rig) crashed() []Crash {
+	r.t.Helper()
+	var told []Crash
+	r.config.Crashed = func(c Crash) { told = append(told, c) }
+	s, err := Start(r.t.Context(), r.config)
+	if err == nil {
+		_ = s.Wait(r.t.Context())
+		r.end(s)
+	}
+	return told
+}
+
+func TestCrashes(t *testing.T) {
+	const mib = 1 << 20
+	tests := map[string]struct {
+		change func(*rig)
+		want   Crash
+	}{
+		"killed": {func(r *rig) { r.mid.die, r.mid.exit = "process", 137 },
+			Crash{ExitCode: 137, Signal: "SIGKILL", Exit: exitWords(137, false, false), Cause: "killed by SIGKILL before its streams ended (exit code 137)"}},
+		"exits with 137": {func(r *rig) { r.mid.die, r.mid.exit = "exit", 137 },
+			Crash{ExitCode: 137, Exit: exitWords(137, false, true), Cause: "exited (exit code 137)"}},
+		"out of memory": {func(r *rig) { r.mid.die, r.mid.exit, r.mid.oom, r.mid.memory = "process", 137, true, 512*mib },
+			Crash{ExitCode: 137, Signal: "SIGKILL", OOM: true, Exit: exitWords(137, true, false),
+				Cause:  "killed at its memory limit of 512 MiB before its streams ended (exit code 137); memory limit 512 MiB, last seen 498 MiB, 96 MiB of it frames: try memory_mb: 768, then measure with docker medianode up --measure",
+				Advice: "memory limit 512 MiB, last seen 498 MiB, 96 MiB of it frames: try memory_mb: 768, then measure with docker medianode up --measure"}},
+		"raises": {func(r *rig) { r.mid.raise = "process" },
+			Crash{ExitCode: 1, Exit: exitWords(1, false, true), Phase: "process", Traceback: "Traceback…", Cause: "ValueError: no"}},
+		"segfault at the start": {func(r *rig) { r.mid.die, r.mid.exit = "load", 139 },
+			Crash{ExitCode: 139, Signal: "SIGSEGV", Exit: exitWords(139, false, false), Cause: "killed by SIGSEGV before its streams ended (exit code 139)", Advice: "frames that were received are read-only: copy() one before a library writes into it"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 100)
+			r.config.Note = func(node, state string) {
+				if node == "mid" && state == StateLoading {
+					used := uint64(100 * mib)
+					if r.mid.oom {
+						used = 498 * mib
+					}
+					putUsage(t, r.config.Dir, "mid", sample(1, 5e9, used, used, used, 96*mib, 0, 512*mib, 1e9))
+				}
+			}
+			test.change(r)
+			told := r.crashed()
+			if len(told) != 1 {
+				t.Fatalf("told: %+v", told)
+			}
+			got := told[0]
+			if got.ID == "" || got.Project != "p" || got.Session != "main" || got.Node != "mid" || !got.First || got.Follows != "" || got.Usage == nil {
+				t.Errorf("got %+v", got)
+			}
+			if n := len(got.Log); n != 3 || got.Log[n-1] != "last words" {
+				t.Errorf("log: %q", got.Log)
+			}
+			if len(got.Ports) != 2 || got.Ports[0].Peer != "src.output" || got.Ports[1].Direction != "out" {
+				t.Errorf("ports: %+v", got.Ports)
+			}
+			same := Crash{ExitCode: got.ExitCode, Signal: got.Signal, OOM: got.OOM, Exit: got.Exit, Phase: got.Phase, Traceback: got.Traceback, Cause: got.Cause, Advice: got.Advice}
+			want := test.want
+			if same.Cause != want.Cause || same.Exit != want.Exit || same.Advice != want.Advice || same.OOM != want.OOM || same.Phase != want.Phase ||
+				same.Traceback != want.Traceback || same.Signal != want.Signal || same.ExitCode != want.ExitCode {
+				t.Errorf("got %+v\nwant %+v", same, want)
+			}
+		})
+	}
+}
+
+// A run that ends well, and one that is told to end, tell of no death.
+func TestNoCrash(t *testing.T) {
+	r := newRig(t, 20)
+	if told := r.crashed(); len(told) > 0 {
+		t.Errorf("ended well: %+v", told)
+	}
+	r = newRig(t, 0)
+	r.config.Crashed = func(c Crash) { t.Errorf("told: %+v", c) }
+	s := r.start()
+	s.Kill()
+	if err := s.Wait(t.Context()); !errors.Is(err, ErrKilled) {
+		t.Errorf("Wait: %v", err)
+	}
+	r.end(s)
+}
+
+// A node that is started again is told of each time, with the count.
+func TestCrashesOfRestarts(t *testing.T) {
+	r := newRig(t, 100)
+	r.again(Restart{Policy: "on-failure", MaxAttempts: 2})
+	r.mid.die, r.mid.exit = "process", 139
+	told := r.crashed()
+	var restarts []int
+	for _, c := range told {
+		restarts = append(restarts, c.Restart)
+	}
+	if len(told) != 3 || restarts[0] != 1 || restarts[1] != 2 || restarts[2] != 0 || !told[2].First {
+		t.Errorf("restarts: %v", restarts)
+	}
+}
+
+func TestExitWords(t *testing.T) {
+	for code, want := range map[int]string{126: "cannot be executed", 127: "not in the image", 132: "processor", 134: "gave up", 135: "SIGBUS", 139: "SIGSEGV", 131: "SIGQUIT", 42: "its own code", -1: "not known"} {
+		if got := exitWords(code, false, false); !strings.Contains(got, want) {
+			t.Errorf("%d: %s", code, got)
+		}
+	}
+	if a, b, c := exitWords(137, true, false), exitWords(137, false, true), exitWords(137, false, false); a == b || b == c || a == c {
+		t.Error("out of memory, an exit and a kill are not told apart")
+	}
+}
+
+func TestAdviceWhenTheEngineDoesNotSay(t *testing.T) {
+	u := &Usage{Limit: 100 << 20, Memory: 96 << 20}
+	if got := advice(&Crash{ExitCode: 137, Signal: "SIGKILL", Usage: u}); !strings.Contains(got, "may have been its memory") || !strings.Contains(got, "memory_mb: 192") {
+		t.Errorf("near: %s", got)
+	}
+	u.Memory = 20 << 20
+	if got := advice(&Crash{ExitCode: 137, Signal: "SIGKILL", Usage: u}); got != "" {
+		t.Errorf("far: %s", got)
+	}
+}
+
+func TestCrashText(t *testing.T) {
+	seven, sixteen := uint64(7), uint64(16)
+	at := time.Date(2026, 1, 2, 3, 4, 5, 600e6, time.UTC)
+	c := Crash{
+		ID: "20260102-030405.600-asr", Time: at, Project: "captions", Session: "main", Node: "asr", Source: "pipeline.yaml:14:9", Container: "captions-asr-1",
+		LivedS: 12.34, Cause: "ValueError: no", ExitCode: 1, Exit: exitWords(1, false, true), Phase: "process", Port: "input", Sequence: &seven,
+		Traceback: "Traceback (most recent call last):\n  File \"a.py\", line 1\nValueError: no\x1b[31m\n", Advice: "do better", First: true,
+		Usage: &Usage{Time: at.Add(-120 * time.Millisecond), Memory: 90 << 20, Frames: 30 << 20, Files: 1 << 20, Limit: 128 << 20, CPUS: 3.2, CPUMost: 0.97, Throttled: 0.34},
+		Ports: []CrashPort{{Direction: "in", Port: "input", Peer: "src.output", Last: &seven, Waiting: 4, Dropped: 2}, {Direction: "in", Port: "side", Peer: "x.y"}, {Direction: "out", Port: "output", Last: &sixteen}},
+		Log:   []string{"one", "two"},
+	}
+	var b bytes.Buffer
+	if err := c.Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(b.String(), at.Local().Format("2006-01-02 15:04:05.000"), "TIME", 1)
+	golden(t, filepath.Join("testdata", "crash.txt"), text)
+}
+
+func TestThrottled(t *testing.T) {
+	r := Report{Nodes: []NodeReport{
+		{Node: "a", Usage: &Usage{Throttled: 0.34, ThrottledS: 2, CPUMost: 0.5, periods: 100}},
+		{Node: "b", Usage: &Usage{Throttled: 0.01, periods: 100}}, {Node: "c", Usage: &Usage{Throttled: 1, periods: 3}}, {Node: "d"},
+	}}
+	if got := strings.Join(r.throttled(), "\n"); got != "a: held back by its CPU limit in 34 % of the time, 2.0s in all; it used at most 0.50 cores" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// golden holds a text to a file of testdata.
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if update() {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
