@@ -75,6 +75,18 @@ func TestCrashCards(t *testing.T) {
 	}
 }
 
+// Without limits a node shows what it needs.
+func TestMeasure(t *testing.T) {
+	s := newStage(t, "measure", strings.Replace(chain("Few", "Sated"), "app:Few\n", "app:Few\n    params: {frames: 3}\n", 1))
+	r := s.up("--measure")
+	r.is(t, 0)
+	_, yaml, _ := strings.Cut(r.stdout, "\nnodes:\n")
+	if !strings.Contains(yaml, "id: src    # at most ") || !strings.Contains(yaml, "id: mid    # at most 6") || !strings.Contains(yaml, "memory_mb: 832") {
+		t.Errorf("%s", r)
+	}
+	t.Log(yaml)
+}
+
 // Events tell a supervisor what the terminal tells a person.
 func TestEvents(t *testing.T) {
 	s := newStage(t, "events", strings.Replace(chain("Endless", "Raise"), "app:Raise\n", "app:Raise\n    params: {at: \"5\"}\n", 1))

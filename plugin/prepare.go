@@ -84,6 +84,7 @@ func (e *env) prepare(ctx context.Context) (*prepared, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.widen(s)
 	m := machine{Host: generate.Host{Form: generate.Attached}}
 	if s.contained() {
 		if m, err = e.machine(ctx); err != nil {

@@ -43,6 +43,7 @@ what a StdoutSink writes goes there too.`,
 		Example: `  docker medianode up
   docker medianode up -f captions.yaml --progress plain
   docker medianode up --format json > report.json
+  docker medianode up --measure
   docker medianode up --events - | jq -r 'select(.event == "state") | .node + " " + .state'`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -70,6 +71,7 @@ what a StdoutSink writes goes there too.`,
 	flags := cmd.Flags()
 	o.sessionOptions.flags(flags)
 	flags.StringVar(&o.progress, "progress", "auto", "Progress of builds: auto, tty, plain, json, quiet")
+	flags.BoolVar(&e.wide, "measure", false, "Run without limits of memory and CPU, and say at the end which each node needs")
 	flags.StringVar(&o.toEvents, "events", "", "Write events as JSON lines to a file, or to stdout with \"-\"")
 	flags.BoolVarP(&o.detach, "detach", "d", false, "Not yet: run in the background")
 	flags.StringVar(&o.format, "format", "table", `Format of the report: "table" or "json"; logs are then JSON lines`)
@@ -85,6 +87,9 @@ func (e *env) up(ctx context.Context, o upOptions) error {
 		return interrupted(ctx, err)
 	}
 	o.events.tell(Event{Event: "begin", Project: p.plan.Name, Pipeline: p.source.path, PID: os.Getpid()})
+	if err := e.notRunning(p); err != nil {
+		return err
+	}
 	// Before anything is built or written; Start is what decides.
 	session, err := e.join(ctx, p, o)
 	if err == nil {
@@ -234,5 +239,8 @@ func (e *env) report(p *prepared, r runtime.Report, o upOptions) error {
 	if o.format == "json" {
 		return json.NewEncoder(e.cli.Out()).Encode(r)
 	}
-	return r.Text(e.cli.Out())
+	if err := r.Text(e.cli.Out()); err != nil || !e.wide {
+		return err
+	}
+	return measured(e.cli.Out(), r)
 }

@@ -27,6 +27,7 @@ type env struct {
 	file    string
 	project string
 	mounts  []string // of --allow-mount
+	wide    bool     // up --measure
 }
 
 // defaultFiles are tried in this order when -f is not given.

@@ -15,6 +15,7 @@ type Usage struct {
 	Memory     uint64    `json:"memory"`                // without the cache of files, which is given up first
 	MemoryMost uint64    `json:"memory_most"`           // of all samples
 	MemoryPeak uint64    `json:"memory_peak,omitempty"` // the kernel's own, with the cache of files
+	RSSPeak    uint64    `json:"rss_peak,omitempty"`    // of the node's process, the kernel's own; with what it maps of files and of others' frames
 	Frames     uint64    `json:"frames"`                // of Memory: shared memory but for files in /tmp
 	Files      uint64    `json:"files,omitempty"`       // of Memory: files in /tmp
 	Limit      uint64    `json:"limit,omitempty"`       // 0: none
@@ -67,7 +68,7 @@ func parseUsage(raw []byte) (*Usage, bool) {
 		return nil, false
 	}
 	u := &Usage{
-		Time: time.Unix(0, int64(w[2])), Memory: w[3], MemoryMost: w[4], MemoryPeak: w[5], Limit: w[8],
+		Time: time.Unix(0, int64(w[2])), Memory: w[3], MemoryMost: w[4], MemoryPeak: w[5], Limit: w[8], RSSPeak: w[14],
 		CPUS: float64(w[9]) / 1e9, CPUMost: float64(w[10]) / 1000, ThrottledS: float64(w[13]) / 1e9,
 		periods: w[11],
 	}

@@ -35,10 +35,10 @@ func TestUsage(t *testing.T) {
 	if u := readUsage(dir, "n"); u != nil {
 		t.Errorf("of nobody: %+v", u)
 	}
-	putUsage(t, dir, "n", sample(7, 5e9, 90*mib, 95*mib, 120*mib, 30*mib, 10*mib, 128*mib, 2e9, 1500, 200, 50, 3e9))
+	putUsage(t, dir, "n", sample(7, 5e9, 90*mib, 95*mib, 120*mib, 30*mib, 10*mib, 128*mib, 2e9, 1500, 200, 50, 3e9, 70*mib))
 	u := readUsage(dir, "n")
 	want := Usage{
-		Time: time.Unix(5, 0), Memory: 90 * mib, MemoryMost: 95 * mib, MemoryPeak: 120 * mib, Frames: 20 * mib, Files: 10 * mib, Limit: 128 * mib,
+		Time: time.Unix(5, 0), Memory: 90 * mib, MemoryMost: 95 * mib, MemoryPeak: 120 * mib, Frames: 20 * mib, Files: 10 * mib, Limit: 128 * mib, RSSPeak: 70 * mib,
 		CPUS: 2, CPUMost: 1.5, Throttled: 0.25, ThrottledS: 3, periods: 200,
 	}
 	if u == nil || *u != want {

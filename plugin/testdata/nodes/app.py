@@ -82,6 +82,16 @@ class Hungry(Node):
             memory.append(bytearray(b"x" * (16 << 20)))
 
 
+class Sated(Node):
+    """Takes more memory than its limit would allow, and no more."""
+
+    def process(self, frame):
+        if not hasattr(self, "memory"):
+            self.memory = bytearray(b"x" * (300 << 20))  # twice that for a moment
+            time.sleep(0.6)
+        return frame
+
+
 class LoadRaises(Node):
     def load(self):
         raise RuntimeError("the model is damaged")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import struct
 import threading
 import time
@@ -15,7 +16,7 @@ MAGIC: Final = 0x3147535F_4E444D  # "MDN_SG1"
 #: The words of a sample, in the order of the file; all are unsigned 64-bit.
 WORDS: Final = (
     "magic", "samples", "time_ns", "memory", "memory_most", "memory_peak", "shared", "tmp", "limit",
-    "cpu_ns", "cpu_most", "periods", "throttled", "throttled_ns", "reserved", "again",
+    "cpu_ns", "cpu_most", "periods", "throttled", "throttled_ns", "rss_peak", "again",
 )  # fmt: skip
 _LAYOUT: Final = struct.Struct(f"<{len(WORDS)}Q")
 # How long the time is in which cpu_most is taken.
@@ -130,6 +131,8 @@ class Usage:
             self._most = got["memory_most"] = max(self._most, got["memory"])
             got["cpu_most"] = self._busiest(got["time_ns"], got["cpu_ns"])
             got["tmp"] = self._files()
+            # Exact where samples are not, and too much by what is mapped of others' frames and of files.
+            got["rss_peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             self._samples += 1
             got["samples"] = got["again"] = self._samples
             try:

@@ -55,6 +55,7 @@ def test_versions(tmp_path: Path, make) -> None:  # type: ignore[no-untyped-def]
     usage.sample()
     got = kept(root)
     assert got["samples"] == got["again"] == 1
+    assert got["rss_peak"] > MIB
     assert abs(got["time_ns"] - time.time_ns()) < 60e9
     want = {
         "memory": 90 * MIB, "memory_most": 90 * MIB, "memory_peak": 120 * MIB, "shared": 30 * MIB, "tmp": 0,
