@@ -56,6 +56,7 @@ demo: toolchain engine base-images install ## run examples/captions
 	cd examples/captions && docker medianode up && echo && cat captions.txt
 
 # Each part runs even when one before it failed. Go's is last: it is the largest.
+# SQLite is Go here, and under -race too slow to have every byte of it damaged.
 test: toolchain engine base-images install $(VENV)/complete $(TESTSUM) ## set everything up, then every test
 	bin/docker-medianode build -f runtime/testdata/echo/pipeline.yaml --progress quiet
 	@failed=0; \
@@ -64,6 +65,7 @@ test: toolchain engine base-images install $(VENV)/complete $(TESTSUM) ## set ev
 	export MEDIANODE_TEST_SDK_IMAGE=$$(bin/docker-medianode plan -f runtime/testdata/echo/pipeline.yaml | awk '/^medianode\/echo/ {name = $$1} END {print name}'); \
 	cargo test --locked --manifest-path $(SHIM)/Cargo.toml || failed=1; \
 	PYTHONPATH=runtime/python $(VENV)/bin/pytest runtime/python || failed=1; \
+	$(GOTEST) ./generate/image/store -run 'EveryByte|Truncated' || failed=1; \
 	PYTHONPATH=$(CURDIR)/runtime/python $(GOTEST) -race ./... || failed=1; \
 	exit $$failed
 
@@ -91,8 +93,9 @@ fmt: $(LINTER) $(VENV)/complete ## bring Go, Rust and Python into their format
 	cargo fmt --manifest-path $(SHIM)/Cargo.toml
 	$(VENV)/bin/ruff format $(PYCONF) .
 
-bench: engine base-images install ## one hop and a warm start, beside their floors and peers (6 min)
+bench: engine base-images install ## hops, starts, image cache and images, beside their floors and peers (15 min)
 	go run ./bench all
+	@$(MAKE) bench-sqlite bench-images
 
 # A module of its own: the plugin gets none of what it is compared with. Two of
 # the drivers have the same name; one is told to have none.

@@ -31,16 +31,21 @@ func (e *env) imageCache(ctx context.Context, engineID string) (*cache.Cache, fu
 	if err != nil {
 		return nil, nil, fmt.Errorf("image cache: %w", err)
 	}
-	for _, note := range s.Notes() {
-		fmt.Fprintln(e.cli.Err(), "warning:", note)
-	}
-	c := &cache.Cache{Engine: e.cli.Client(), EngineID: engineID, Store: s, Locks: path + ".locks", Keep: keep}
-	if engineID != "" && s.Renewed() {
-		if err := c.Adopt(ctx); err != nil {
-			return nil, nil, errors.Join(err, s.Close())
+	s.Tell(func() { fmt.Fprintln(e.cli.Err(), "waiting for another process that writes the image cache") })
+	// Links are followed: the same file has the same locks.
+	c := &cache.Cache{Engine: e.cli.Client(), EngineID: engineID, Store: s, Locks: s.Path() + ".locks", Keep: keep}
+	done := func() error {
+		// Damage may show when the file is used, not when it is opened.
+		var err error
+		if engineID != "" && s.Renewed() {
+			err = c.Adopt(context.WithoutCancel(ctx))
 		}
+		for _, note := range s.Notes() {
+			fmt.Fprintln(e.cli.Err(), "warning:", note)
+		}
+		return errors.Join(err, s.Close())
 	}
-	return c, s.Close, nil
+	return c, done, nil
 }
 
 // remarks collects what the cache has to say while a display is on the screen.

@@ -2,6 +2,7 @@ package plugin_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -97,6 +98,34 @@ func TestImages(t *testing.T) {
 		t.Errorf("plan: %s", r)
 	}
 	s.build().is(t, 0, "images-one")
+}
+
+// TestDamagedCache breaks every page but the first: what is found late is told,
+// too, and the images of the engine are known again.
+func TestDamagedCache(t *testing.T) {
+	s := coded(t, "damaged", "damaged-one")
+	s.build().is(t, 0)
+	path := s.cachePath()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for page := 4096; page < len(text); page += 4096 {
+		for i := range 64 {
+			text[page+i] ^= 0xff
+		}
+	}
+	if err := errors.Join(os.WriteFile(path, text, 0o600), os.RemoveAll(path+"-wal"), os.RemoveAll(path+"-shm")); err != nil {
+		t.Fatal(err)
+	}
+	s.build().is(t, 0, "set aside")
+	list := s.listed("--filter", "name=damaged-one")
+	if len(list) != 1 || list[0].Status != "available" {
+		t.Errorf("listed %+v", list)
+	}
+	if r := s.medianode("plan"); !strings.Contains(r.stdout, "  reuse\n") {
+		t.Errorf("plan: %s", r)
+	}
 }
 
 func TestFailedBuildIsListed(t *testing.T) {

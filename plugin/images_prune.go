@@ -17,6 +17,7 @@ import (
 type pruneOptions struct {
 	keep   int
 	all    bool
+	others bool
 	dryRun bool
 	format string
 }
@@ -28,10 +29,12 @@ func imagesPruneCommand(e *env) *cobra.Command {
 		Short: "Remove the images that were used longest ago",
 		Long: `Remove the images that were used longest ago from the engine and from the cache,
 until 50 are left, or REMOTEMEDIA_IMAGE_CACHE_MAX_SIZE, or what --keep says. An image
-that a container was made of, or that is being built, stays.`,
+that a container was made of, or that is being built, stays; so do images that were
+not used through this cache, unless --others is given: somebody else may need them.`,
 		Example: `  docker medianode images prune --dry-run
   docker medianode images prune --keep 10
-  docker medianode images prune --all`,
+  docker medianode images prune --all
+  docker medianode images prune --all --others --dry-run`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf("--format", o.format, "table", "json"); err != nil {
@@ -48,6 +51,7 @@ that a container was made of, or that is being built, stays.`,
 	}
 	flags := cmd.Flags()
 	flags.BoolVarP(&o.all, "all", "a", false, "Remove all that no container uses, as --keep 0")
+	flags.BoolVar(&o.others, "others", false, "Also images that were not used through this cache, such as another user's")
 	flags.IntVar(&o.keep, "keep", -1, "How many stay (default: what is kept after builds)")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "Show what would be removed")
 	formatFlag(cmd, &o.format, "table", "json")
@@ -66,7 +70,7 @@ func (e *env) pruneImages(ctx context.Context, o pruneOptions) (err error) {
 	} else if o.keep >= 0 {
 		keep = o.keep
 	}
-	gone, failure := c.Prune(ctx, cache.Selection{Keep: keep, Foreign: true, DryRun: o.dryRun})
+	gone, failure := c.Prune(ctx, cache.Selection{Keep: keep, Foreign: o.others, DryRun: o.dryRun})
 	if !o.dryRun {
 		failure = errors.Join(failure, c.Store.Vacuum(ctx))
 	}

@@ -391,3 +391,24 @@ func TestRestartForTheOtherSession(t *testing.T) {
 		t.Errorf("%+v", report)
 	}
 }
+
+// Two that leave at the same moment leave nothing.
+func TestTwoLeaveAtOnce(t *testing.T) {
+	for range 10 {
+		r := newSharedRig(t, 0, 2)
+		s := r.start()
+		c, _ := r.second(0)
+		guest, err := Start(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closed := make(chan error, 2)
+		for _, one := range []*Session{s, guest} {
+			go func() { closed <- errors.Join(one.Stop(t.Context()), one.Close()) }()
+		}
+		if err := errors.Join(<-closed, <-closed); err != nil {
+			t.Error(err)
+		}
+		r.nothingLeft()
+	}
+}

@@ -1,5 +1,6 @@
-// Package runtime brings a pipeline's project up, supervises one session of it
-// and takes everything away again: containers, volumes, channels, files.
+// Package runtime brings a pipeline's project up, supervises it, runs a session
+// of it, and takes everything away again: containers, volumes, channels, files.
+// Further sessions of other processes run on the same containers: Join.
 //
 // It is told what to run by a Config and knows neither the pipeline language
 // nor how shared memory works: the engine and the transport come in as

@@ -260,6 +260,9 @@ func (s *Session) Close() error {
 				s.closeErr = errors.Join(s.closeErr, fmt.Errorf("%s: %w", last.name, err))
 			}
 		}
+		if s.handing {
+			s.closeErr = errors.Join(s.closeErr, s.checkHeirs())
+		}
 	})
 	return s.closeErr
 }

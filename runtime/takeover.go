@@ -249,5 +249,19 @@ func (s *Session) inherit(ctx context.Context) error {
 	return errors.Join(err, p.wipe(), p.leave())
 }
 
+// checkHeirs looks once more whether somebody is left to whom the project was
+// handed: one that left at the same time saw it locked, and left it to this one.
+// Who leaves gives up its own lock before it looks at the others', so one of the
+// two sees that nobody is left.
+func (s *Session) checkHeirs() error {
+	if _, err := os.Stat(s.c.Dir); err != nil || len(owners(s.c.Dir)) > 0 {
+		return nil
+	}
+	s.handing, s.place = false, nil
+	ctx, cancel := context.WithTimeout(context.Background(), downTimeout)
+	defer cancel()
+	return s.inherit(ctx)
+}
+
 // isWaited says whether g stands for a session that is to come again.
 func (g *guest) isWaited() bool { return g != nil && !g.awaited.IsZero() }

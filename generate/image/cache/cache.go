@@ -169,30 +169,51 @@ func (r *Ready) Release() {
 
 // Ensure builds what has to be built.
 func (c *Cache) Ensure(ctx context.Context, images []generate.Image, next image.Builder, use Use) (*Ready, error) {
+	unique, place := distinct(images)
 	built := false
-	for range 3 {
-		ids, some, err := c.once(ctx, images, next, use)
+	for range 5 {
+		ids, some, err := c.once(ctx, unique, next, use)
 		if err != nil {
 			return nil, err
 		}
 		built = built || some
-		r := &Ready{IDs: ids, cache: c, leases: c.hold(images)}
-		stay, err := c.touch(ctx, images, use.Project)
-		if err != nil || !stay {
+		leases, held := c.hold(ctx, unique)
+		r := &Ready{cache: c, leases: leases}
+		stay, err := c.touch(ctx, images, use.Project, len(unique))
+		if err != nil || !held || !stay {
 			r.Release()
 		}
 		if err != nil {
 			return nil, err
 		}
-		if stay {
+		if held && stay {
 			if built {
-				c.tidy(ctx, images)
+				c.tidy(ctx, unique)
+			}
+			for _, at := range place {
+				r.IDs = append(r.IDs, ids[at])
 			}
 			return r, nil
 		}
-		// Another process has removed one between the look and the hold.
+		// Another process has one in work, or has removed it, since the look.
+		use.Always = false
 	}
 	return nil, errors.New("the images are removed again and again as they are made: who prunes them?")
+}
+
+// distinct are images without those that are the same: ids which differ in what
+// no image can be called by give nodes of one recipe one image. place says where
+// each of the images is.
+func distinct(images []generate.Image) (unique []generate.Image, place []int) {
+	at := map[string]int{}
+	for _, img := range images {
+		if _, ok := at[img.Ref]; !ok {
+			at[img.Ref] = len(unique)
+			unique = append(unique, img)
+		}
+		place = append(place, at[img.Ref])
+	}
+	return unique, place
 }
 
 // once looks, and makes and writes down what the look did not find; it says
@@ -241,9 +262,9 @@ func (c *Cache) tidy(ctx context.Context, needed []generate.Image) {
 	}
 }
 
-// touch notes the use of images, which keeps them from being removed; false if
-// one was removed before.
-func (c *Cache) touch(ctx context.Context, images []generate.Image, project string) (bool, error) {
+// touch notes the use of images by their nodes; false if one of them, of which so
+// many differ, was removed before.
+func (c *Cache) touch(ctx context.Context, images []generate.Image, project string, differ int) (bool, error) {
 	uses := make([]store.Use, len(images))
 	for i, img := range images {
 		uses[i] = store.Use{Ref: refOf(img.Ref), Project: project, Node: img.Node}
@@ -255,7 +276,7 @@ func (c *Cache) touch(ctx context.Context, images []generate.Image, project stri
 	if err != nil {
 		return false, fmt.Errorf("image cache: %w", err)
 	}
-	return len(rows) == len(images), nil
+	return len(rows) == differ, nil
 }
 
 // exclusive builds an image unless another process does it first.
@@ -293,6 +314,10 @@ func (e exclusive) Build(ctx context.Context, img generate.Image) (image.ID, err
 // build makes one image and writes down what became of it. No transaction is
 // open meanwhile.
 func (c *Cache) build(ctx context.Context, img generate.Image, next image.Builder) (image.ID, error) {
+	before, err := c.Store.Get(ctx, []store.Ref{refOf(img.Ref)})
+	if err != nil {
+		return "", wrapped(err)
+	}
 	row := c.row(img, tagged{})
 	row.Status, row.Holder = store.Building, me()
 	if err := c.put(ctx, row); err != nil {
@@ -304,15 +329,24 @@ func (c *Cache) build(ctx context.Context, img generate.Image, next image.Builde
 	if failure == nil {
 		found, failure = c.made(recording, img, id)
 	}
-	switch {
-	case failure == nil:
+	if failure == nil {
 		return id, c.put(recording, c.row(img, found))
-	case ctx.Err() != nil:
-		return "", errors.Join(failure, c.Store.Delete(recording, refOf(img.Ref)))
 	}
 	row.Status, row.Holder = store.Failed, ""
 	row.Error = strings.ToValidUTF8(strings.ReplaceAll(failure.Error(), "\x00", ""), "?")
-	return "", errors.Join(failure, c.put(recording, row))
+	return "", errors.Join(failure, c.unmade(recording, row, before[refOf(img.Ref)], ctx.Err() != nil))
+}
+
+// unmade writes down that a build gave nothing. An image that was there before it
+// is there still: only a cache could not be written, say.
+func (c *Cache) unmade(ctx context.Context, failed, before store.Row, cancelled bool) error {
+	if before.Status == store.Available && before.EngineID == c.EngineID {
+		return c.put(ctx, before)
+	}
+	if cancelled {
+		return wrapped(c.Store.Delete(ctx, failed.Ref()))
+	}
+	return c.put(ctx, failed)
 }
 
 // made is what the engine has under the name of an image that was just built.
@@ -354,7 +388,8 @@ func (c *Cache) Changes(ctx context.Context, project string, states []State) ([]
 	return out, nil
 }
 
-// Adopt writes down what the engine has, when what was remembered is lost.
+// Adopt writes down what the engine has, when what was remembered is lost. Until
+// it is used here, an image counts as that of others.
 func (c *Cache) Adopt(ctx context.Context) error {
 	have, err := c.list(ctx, make(client.Filters).Add("label", image.KeyLabel))
 	if err != nil {
@@ -366,11 +401,5 @@ func (c *Cache) Adopt(ctx context.Context) error {
 			rows = append(rows, c.labelled(ref, have[ref]))
 		}
 	}
-	if len(rows) == 0 {
-		return nil
-	}
-	if err := c.Store.Put(ctx, rows...); err != nil {
-		return fmt.Errorf("image cache: %w", err)
-	}
-	return nil
+	return wrapped(c.Store.Found(ctx, rows...))
 }

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -212,6 +213,137 @@ func TestPrunedMeanwhile(t *testing.T) {
 		t.Errorf("got %+v, %v", states, err)
 	}
 	p.leavesNoLocks(t)
+}
+
+// TestNodesOfOneImage has two nodes whose ids differ in what no image's name has.
+func TestNodesOfOneImage(t *testing.T) {
+	p := newPlant(t)
+	images := append(recipes("1", "a", "b"), recipes("1", "a")...)
+	images[2].Node = "A"
+	for range 2 {
+		ids := p.ensure(t, images)
+		if len(ids) != 3 || ids[0] != ids[2] || ids[0] == ids[1] {
+			t.Errorf("got %v", ids)
+		}
+	}
+	if got := p.builds(t); got != "a b" {
+		t.Errorf("built %s", got)
+	}
+	rows, err := p.Store.List(t.Context())
+	if err != nil || len(rows) != 2 || !slices.Equal(rows[0].UsedBy, []string{"test/A", "test/a"}) {
+		t.Errorf("got %+v, %v", rows, err)
+	}
+}
+
+// TestAdoptedImagesAreOthers loses the database, and adopts what the engine has:
+// nothing of it goes before it is used here.
+func TestAdoptedImagesAreOthers(t *testing.T) {
+	p := newPlant(t)
+	p.Keep = 1
+	for _, theirs := range recipes("7", "x", "y", "z") {
+		if err := p.engine.tag(fakeImage{theirs.Ref, "sha256:" + theirs.Node, theirs.Key, ""}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Adopt(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.ensure(t, recipes("1", "a"))
+	p.ensure(t, recipes("7", "x")) // used here from now on
+	p.ensure(t, recipes("2", "a"))
+	var left []string
+	entries, err := p.Images(t.Context())
+	for _, e := range entries {
+		left = append(left, e.Row.Name)
+	}
+	if want := []string{"medianode/a", "medianode/y", "medianode/z"}; err != nil || !slices.Equal(left, want) {
+		t.Errorf("left %v, %v; want %v", left, err, want)
+	}
+}
+
+// TestFailureTakesNoGoodImage builds again what is there, and fails: the image is
+// there still, and known.
+func TestFailureTakesNoGoodImage(t *testing.T) {
+	p := newPlant(t)
+	images := recipes("1", "a", "b")
+	ids := p.ensure(t, images)
+	p.builder.fail = errors.New("the cache cannot be written")
+	if _, err := p.Ensure(t.Context(), images, p.builder, Use{Always: true}); !errors.Is(err, p.builder.fail) {
+		t.Errorf("got %v", err)
+	}
+	entries, err := p.Images(t.Context())
+	if err != nil || len(entries) != 2 || entries[0].Status != store.Available || entries[1].Status != store.Available {
+		t.Errorf("got %+v, %v", entries, err)
+	}
+	if again := p.ensure(t, images); !slices.Equal(again, ids) || p.builds(t) != "a b" {
+		t.Errorf("got %v, built %s", again, p.builds(t))
+	}
+	rows, err := p.Store.List(t.Context())
+	if err != nil || rows[0].BuildConfig == "" || rows[0].Created.IsZero() {
+		t.Errorf("got %+v, %v", rows, err)
+	}
+}
+
+// TestFailedBuildsCrowdNothingOut fails more often than there are images to keep.
+func TestFailedBuildsCrowdNothingOut(t *testing.T) {
+	p := newPlant(t)
+	p.Keep = 3
+	p.ensure(t, recipes("1", "a", "b"))
+	good := p.builder
+	p.builder.fail = errors.New("no")
+	for i := range 9 {
+		if _, err := p.Ensure(t.Context(), recipes("f"+strconv.Itoa(i), "c"), p.builder, Use{}); err == nil {
+			t.Fatal("no failure")
+		}
+	}
+	p.builder = good
+	p.ensure(t, recipes("1", "c"))
+	available, failed := 0, 0
+	entries, err := p.Images(t.Context())
+	for _, e := range entries {
+		if e.Status == store.Failed {
+			failed++
+		} else {
+			available++
+		}
+	}
+	if err != nil || available != 3 || failed != 3 {
+		t.Errorf("%d available, %d failed, %v", available, failed, err)
+	}
+}
+
+// TestInventory holds rows against the engine, which decides.
+func TestInventory(t *testing.T) {
+	p := newPlant(t)
+	images := recipes("1", "killed", "ghost", "retagged", "interrupted")
+	p.ensure(t, images[:3])
+	building := p.row(images[0], tagged{})
+	building.Status = store.Building // killed when the engine had the image already
+	interrupted := p.row(images[3], tagged{})
+	interrupted.Status = store.Building
+	err := errors.Join(p.Store.Put(t.Context(), building), p.Store.Put(t.Context(), interrupted),
+		os.Remove(p.engine.path(images[1].Ref)), p.engine.tag(fakeImage{images[2].Ref, "x", "another", ""}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := p.Images(t.Context())
+	got := map[string]string{}
+	for _, e := range entries {
+		got[e.Row.Name] = string(e.Status) + " " + e.Why
+	}
+	want := map[string]string{
+		"medianode/killed": "available ", "medianode/interrupted": "failed the build was interrupted", "medianode/retagged": "available ",
+	}
+	if err != nil || !maps.Equal(got, want) {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+	gone, err := p.Prune(t.Context(), Selection{})
+	if err != nil || len(gone) != 1 || gone[0].Ref != images[0].Ref {
+		t.Errorf("removed %v, %v: the killed one is ours, the retagged one is not", gone, err)
+	}
+	if rows, err := p.Store.List(t.Context()); err != nil || len(rows) != 0 {
+		t.Errorf("left %+v, %v", rows, err)
+	}
 }
 
 func TestChanges(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/medianode/docker-medianode/generate"
+	"github.com/medianode/docker-medianode/generate/image/store"
 )
 
 // lease is the right to build an image: the kernel's lock on a file. It ends
@@ -34,7 +35,7 @@ func (c *Cache) acquire(ctx context.Context, img generate.Image) (*lease, error)
 	for {
 		l := &lease{flock.New(path)}
 		got, err := l.lock(ctx, func() func() {
-			return c.Wait(img.Node, "waiting for "+holder(path)+", which builds the same image")
+			return c.Wait(img.Node, "waiting for "+c.holder(ctx, img.Ref))
 		})
 		if ctx.Err() != nil {
 			l.release()
@@ -48,7 +49,7 @@ func (c *Cache) acquire(ctx context.Context, img generate.Image) (*lease, error)
 		// The holder before has removed its file: the lock must be on the one
 		// that others find.
 		if got && l.current() {
-			return l, os.WriteFile(path, []byte(me()), 0o644)
+			return l, nil
 		}
 		_ = l.file.Close()
 	}
@@ -68,22 +69,34 @@ func (c *Cache) tryAcquire(ref string) (*lease, error) {
 	return l, nil
 }
 
-// hold keeps images from being removed: who removes one locks it alone. What
-// another has in work is left out: it is built, or found to be gone.
-func (c *Cache) hold(images []generate.Image) []*lease {
+// hold keeps images from being removed: who removes one locks it alone. It is
+// false if another process has one in work.
+func (c *Cache) hold(ctx context.Context, images []generate.Image) ([]*lease, bool) {
 	if len(images) == 0 || os.MkdirAll(c.Locks, 0o755) != nil {
-		return nil
+		return nil, true // where nothing can be locked nothing is held
 	}
+	// Who sweeps has a file for a moment.
+	soon, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
 	var held []*lease
 	for _, img := range images {
-		l := &lease{flock.New(c.lockPath(img.Ref))}
-		if got, err := l.file.TryRLock(); err == nil && got && l.current() {
-			held = append(held, l)
-		} else {
+		for {
+			l := &lease{flock.New(c.lockPath(img.Ref))}
+			got, err := l.file.TryRLockContext(soon, 5*time.Millisecond)
+			if got && l.current() {
+				held = append(held, l)
+				break
+			}
 			l.leave()
+			if soon.Err() != nil {
+				return held, false
+			}
+			if err != nil {
+				break // no locks here
+			}
 		}
 	}
-	return held
+	return held, true
 }
 
 // leave gives up a lease that others may have, too: the file stays for sweep.
@@ -123,13 +136,13 @@ func (l *lease) release() {
 	_ = l.file.Close()
 }
 
-// holder is who has written itself into a lock's file.
-func holder(path string) string {
-	text, err := os.ReadFile(path)
-	if err != nil || len(text) == 0 {
-		return "another process"
+// holder is who has an image in work, and what for.
+func (c *Cache) holder(ctx context.Context, ref string) string {
+	rows, err := c.Store.Get(ctx, []store.Ref{refOf(ref)})
+	if row := rows[refOf(ref)]; err == nil && row.Status == store.Building && row.Holder != "" {
+		return row.Holder + ", which builds the same image"
 	}
-	return string(text)
+	return "another process, which uses the same image"
 }
 
 // held tells whether a process that lives builds an image.

@@ -19,7 +19,7 @@ import (
 type Selection struct {
 	Keep    int              // so many of those used last
 	Needed  []generate.Image // these stay, too
-	Foreign bool             // also those that only the engine knows; others may have made them
+	Foreign bool             // also those that were not used through this cache; others may need them
 	DryRun  bool             // say what would be removed, and remove nothing
 }
 
@@ -31,7 +31,8 @@ type Removed struct {
 
 // Prune removes the images that were used longest ago from the engine and from
 // the store, until so many are left. None of them is used by a container, is
-// being built or is needed.
+// being built or is needed. What the store knows of images that are gone is
+// dropped.
 func (c *Cache) Prune(ctx context.Context, s Selection) ([]Removed, error) {
 	rows, err := c.Store.List(ctx)
 	if err != nil {
@@ -40,12 +41,14 @@ func (c *Cache) Prune(ctx context.Context, s Selection) ([]Removed, error) {
 	if !s.Foreign && len(rows) <= s.Keep {
 		return nil, nil // listing takes the engine long
 	}
-	if err := c.forget(ctx, rows, s); err != nil {
-		return nil, err
-	}
-	entries, err := c.Images(ctx)
+	entries, ghosts, err := c.inventory(ctx, rows)
 	if err != nil {
 		return nil, err
+	}
+	if !s.DryRun {
+		if err := c.Store.Delete(ctx, append(ghosts, c.others(rows)...)...); err != nil {
+			return nil, wrapped(err)
+		}
 	}
 	var gone []Removed
 	var errs []error
@@ -63,21 +66,21 @@ func (c *Cache) Prune(ctx context.Context, s Selection) ([]Removed, error) {
 	return gone, errors.Join(errs...)
 }
 
-// forget drops what is known of the images of other engines, many of which are
-// gone for good: that of a CI run, say. They themselves are not touched.
-func (c *Cache) forget(ctx context.Context, rows []store.Row, s Selection) error {
-	const others = 10 // for each image that stays here
+// others are the oldest rows of other engines, many of which are gone for good:
+// that of a CI run, say. Their images are not touched.
+func (c *Cache) others(rows []store.Row) []store.Ref {
+	const each = 10 // for one that is kept here
 	var old []store.Ref
 	seen := 0
 	for _, row := range rows { // newest first
 		if row.EngineID == c.EngineID {
 			continue
 		}
-		if seen++; seen > others*s.Keep && !s.DryRun {
+		if seen++; seen > each*c.Keep {
 			old = append(old, row.Ref())
 		}
 	}
-	return wrapped(c.Store.Delete(ctx, old...))
+	return old
 }
 
 // surplus are the entries to remove: those used longest ago first.
@@ -88,14 +91,18 @@ func surplus(entries []Entry, s Selection) []Entry {
 	}
 	sorted := slices.SortedStableFunc(slices.Values(entries), func(a, b Entry) int { return int(b.Row.Used - a.Row.Used) })
 	var out []Entry
-	kept := 0
+	kept, failed := 0, 0
 	for _, e := range sorted {
-		stays := needed[e.Ref] || len(e.Containers) > 0 || e.Status == store.Building || e.foreign && !s.Foreign
-		if stays || kept < s.Keep {
+		switch {
+		case e.Status == store.Failed: // has no image, and must not crowd out one that has
+			if failed++; failed > s.Keep {
+				out = append(out, e)
+			}
+		case needed[e.Ref] || len(e.Containers) > 0 || e.Status == store.Building || e.foreign && !s.Foreign || kept < s.Keep:
 			kept++
-			continue
+		default:
+			out = append(out, e)
 		}
-		out = append(out, e)
 	}
 	slices.Reverse(out)
 	return out
@@ -135,26 +142,31 @@ type Entry struct {
 	Row        store.Row // what is known of it
 	Containers []string  // that use it, running or not
 
-	foreign bool // the store does not know it
+	foreign bool // nobody has used it through this cache
 }
 
-// Images are all images of this engine that were made here, newest use first.
-// What only the engine knows is found by its labels; what only the store knows,
-// and is no failed build, was removed elsewhere and is left out.
+// Images are all images of this engine that were made here, newest use first, and
+// builds that failed. What only the engine knows is found by its labels.
 func (c *Cache) Images(ctx context.Context) ([]Entry, error) {
-	have, err := c.list(ctx, make(client.Filters).Add("label", image.KeyLabel))
-	if err != nil {
-		return nil, err
-	}
 	rows, err := c.Store.List(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("image cache: %w", err)
+		return nil, wrapped(err)
+	}
+	entries, _, err := c.inventory(ctx, rows)
+	return entries, err
+}
+
+// inventory holds the store's rows against what the engine has, which decides.
+// Ghosts are rows whose image is gone.
+func (c *Cache) inventory(ctx context.Context, rows []store.Row) (entries []Entry, ghosts []store.Ref, err error) {
+	have, err := c.list(ctx, make(client.Filters).Add("label", image.KeyLabel))
+	if err != nil {
+		return nil, nil, err
 	}
 	users, err := c.users(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var out []Entry
 	seen := map[string]bool{}
 	for _, row := range rows {
 		if row.EngineID != c.EngineID {
@@ -162,33 +174,52 @@ func (c *Cache) Images(ctx context.Context) ([]Entry, error) {
 		}
 		ref := row.Name + ":" + row.Tag
 		found, there := have[ref]
-		seen[ref] = true
-		e := Entry{Ref: ref, Status: row.Status, Row: row, Containers: users[row.ImageID]}
-		switch {
-		case row.Status == store.Building && !c.held(ref):
-			e.Status, e.Why = store.Failed, "the build was interrupted"
-		case row.Status == store.Failed:
-			e.Why = row.Error
-		case row.Status == store.Available && !there:
+		e, ok := entryOf(row, found, there && found.key == row.Key, row.Status == store.Building && c.held(ref))
+		if !ok {
+			ghosts = append(ghosts, row.Ref())
 			continue
-		case row.Status == store.Available && string(found.id) != row.ImageID:
-			e.Why = "the image was replaced by another program"
 		}
-		out = append(out, e)
+		seen[ref] = true
+		entries = append(entries, e)
 	}
 	for ref, found := range have {
-		if seen[ref] || !strings.HasPrefix(ref, generate.Repository) {
-			continue
+		if !seen[ref] && strings.HasPrefix(ref, generate.Repository) {
+			entries = append(entries, Entry{Ref: ref, Status: store.Available, Row: c.labelled(ref, found), foreign: true})
 		}
-		out = append(out, Entry{Ref: ref, Status: store.Available, Row: c.labelled(ref, found), Containers: users[string(found.id)], foreign: true})
 	}
-	slices.SortStableFunc(out, func(a, b Entry) int {
+	for i := range entries {
+		entries[i].Containers = users[entries[i].Row.ImageID]
+	}
+	slices.SortStableFunc(entries, func(a, b Entry) int {
 		if a.Row.Used != b.Row.Used {
 			return int(b.Row.Used - a.Row.Used)
 		}
 		return strings.Compare(a.Ref, b.Ref)
 	})
-	return out, nil
+	return entries, ghosts, nil
+}
+
+// entryOf is a row beside what the engine has under its name; intact says that
+// this is made of the same recipe, building that somebody is at it. It is false
+// if there is no image any more.
+func entryOf(row store.Row, found tagged, intact, building bool) (Entry, bool) {
+	e := Entry{Ref: row.Ref().String(), Status: row.Status, Row: row, foreign: row.Used == 0}
+	switch {
+	case building:
+	case intact && row.Status == store.Available && string(found.id) != row.ImageID:
+		e.Why = "the image was replaced by another program"
+	case intact && row.Status != store.Available:
+		// The build was killed after the engine had the image.
+		e.Status, e.Row.ImageID, e.Row.Size = store.Available, string(found.id), found.size
+	case intact:
+	case row.Status == store.Building:
+		e.Status, e.Why = store.Failed, "the build was interrupted"
+	case row.Status == store.Failed:
+		e.Why = row.Error
+	default:
+		return e, false
+	}
+	return e, true
 }
 
 // users are the names of containers by the image that they were made of.

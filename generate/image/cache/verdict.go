@@ -46,9 +46,14 @@ func judge(img generate.Image, k knowledge) State {
 		s.Why = "the image was replaced by another program"
 	case k.tagged.base != "" && k.base != "" && k.tagged.base != k.base:
 		s.Why = fmt.Sprintf("%s is another image now", img.Base)
-	default:
+	case remembered && k.row.Status == store.Available:
 		s.ID = k.tagged.id
-		s.adopt = !remembered || k.row.Status != store.Available
+	case !k.tagged.created.IsZero():
+		// Whatever is built on an image of ours, or committed from a container of
+		// one, inherits its labels, but not the time that our builds have: none.
+		s.Why = "the image of its name may be another program's"
+	default:
+		s.ID, s.adopt = k.tagged.id, true
 	}
 	return s
 }

@@ -3,6 +3,7 @@ package cache
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/medianode/docker-medianode/generate"
 	"github.com/medianode/docker-medianode/generate/image"
@@ -31,19 +32,21 @@ func TestJudge(t *testing.T) {
 		"built without a base that the engine knew": {
 			k: knowledge{tagged: tagged{id: "sha256:1", key: "key"}, row: row(nil), base: "base-2"}, id: "sha256:1",
 		},
-		"only the engine knows":      {k: knowledge{tagged: there}, id: "sha256:1", adopt: true},
-		"remembered of another":      {k: knowledge{tagged: there, row: row(func(r *store.Row) { r.EngineID = "other" })}, id: "sha256:1", adopt: true},
-		"a crash after the build":    {k: knowledge{tagged: there, row: row(func(r *store.Row) { r.Status = store.Building })}, id: "sha256:1", adopt: true},
-		"removed":                    {k: knowledge{row: row(nil)}, why: "it was removed from the engine"},
-		"removed from another":       {k: knowledge{row: row(func(r *store.Row) { r.EngineID = "other" })}, why: "not built yet"},
-		"another recipe of this tag": {k: knowledge{row: row(func(r *store.Row) { r.Key = "key of the same beginning" })}, why: "not built yet"},
-		"retagged":                   {k: knowledge{tagged: tagged{id: "sha256:2"}, row: row(nil)}, why: "its tag is that of another image"},
-		"built elsewhere":            {k: knowledge{tagged: tagged{id: "sha256:2", key: "key"}, row: row(nil)}, why: "the image was replaced by another program"},
-		"the base moved":             {k: knowledge{tagged: there, row: row(nil), base: "base-2"}, why: "python:3.11-slim is another image now"},
-		"the base moved, no row":     {k: knowledge{tagged: there, base: "base-2"}, why: "python:3.11-slim is another image now"},
-		"failed":                     {k: knowledge{row: row(func(r *store.Row) { r.Status = store.Failed })}, why: "its last build failed"},
-		"interrupted":                {k: knowledge{row: row(func(r *store.Row) { r.Status = store.Building })}, why: "its last build was interrupted"},
-		"being removed":              {k: knowledge{tagged: there, busy: true}, why: "another process builds or removes it"},
+		"only the engine knows":        {k: knowledge{tagged: there}, id: "sha256:1", adopt: true},
+		"committed of a container":     {k: knowledge{tagged: tagged{id: "sha256:2", key: "key", created: time.Now()}}, why: "the image of its name may be another program's"},
+		"of an engine that sets times": {k: knowledge{tagged: tagged{id: "sha256:1", key: "key", created: time.Now()}, row: row(nil)}, id: "sha256:1"},
+		"remembered of another":        {k: knowledge{tagged: there, row: row(func(r *store.Row) { r.EngineID = "other" })}, id: "sha256:1", adopt: true},
+		"a crash after the build":      {k: knowledge{tagged: there, row: row(func(r *store.Row) { r.Status = store.Building })}, id: "sha256:1", adopt: true},
+		"removed":                      {k: knowledge{row: row(nil)}, why: "it was removed from the engine"},
+		"removed from another":         {k: knowledge{row: row(func(r *store.Row) { r.EngineID = "other" })}, why: "not built yet"},
+		"another recipe of this tag":   {k: knowledge{row: row(func(r *store.Row) { r.Key = "key of the same beginning" })}, why: "not built yet"},
+		"retagged":                     {k: knowledge{tagged: tagged{id: "sha256:2"}, row: row(nil)}, why: "its tag is that of another image"},
+		"built elsewhere":              {k: knowledge{tagged: tagged{id: "sha256:2", key: "key"}, row: row(nil)}, why: "the image was replaced by another program"},
+		"the base moved":               {k: knowledge{tagged: there, row: row(nil), base: "base-2"}, why: "python:3.11-slim is another image now"},
+		"the base moved, no row":       {k: knowledge{tagged: there, base: "base-2"}, why: "python:3.11-slim is another image now"},
+		"failed":                       {k: knowledge{row: row(func(r *store.Row) { r.Status = store.Failed })}, why: "its last build failed"},
+		"interrupted":                  {k: knowledge{row: row(func(r *store.Row) { r.Status = store.Building })}, why: "its last build was interrupted"},
+		"being removed":                {k: knowledge{tagged: there, busy: true}, why: "another process builds or removes it"},
 		"being built": {
 			k:   knowledge{tagged: there, row: row(func(r *store.Row) { r.Status, r.Holder = store.Building, "process 7" }), busy: true},
 			why: "is being built by process 7",
@@ -86,8 +89,9 @@ func TestSurplus(t *testing.T) {
 		{Selection{Keep: 0, Needed: needed}, "[old failed new newest]"},
 		{Selection{Keep: 0}, "[old needed failed new newest]"},
 		{Selection{Keep: 0, Needed: needed, Foreign: true}, "[another's old failed new newest]"},
-		{Selection{Keep: 1, Needed: needed}, "[old failed new]"},
-		{Selection{Keep: 6, Needed: needed}, "[old]"}, // what stays in any case counts
+		{Selection{Keep: 1, Needed: needed}, "[old new]"}, // a failed build has no image: it is counted apart
+		{Selection{Keep: 5, Needed: needed}, "[old]"},     // what stays in any case counts
+		{Selection{Keep: 6, Needed: needed}, "[]"},
 	} {
 		var got []string
 		for _, e := range surplus(entries, c.s) {

@@ -61,6 +61,19 @@ func newest(rows *sql.Rows) (map[Ref]Row, error) {
 	return got, err
 }
 
+// known are the rows of refs as a transaction sees them.
+func known(ctx context.Context, tx *sql.Tx, refs []Ref) (map[Ref]Row, error) {
+	names, err := namesOf(refs)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := tx.QueryContext(ctx, lookUp, names)
+	if err != nil {
+		return nil, err
+	}
+	return newest(rows)
+}
+
 // Put adds rows or replaces those of the same name: all or none. Each is given
 // the next sequence. A zero Created or LastUsed becomes the present time.
 func (s *Store) Put(ctx context.Context, rows ...Row) error {
@@ -98,6 +111,31 @@ func (s *Store) Put(ctx context.Context, rows ...Row) error {
 	})
 }
 
+// Found adds rows of what somebody else has made, and leaves those that are there
+// as they are. They count as never used.
+func (s *Store) Found(ctx context.Context, rows ...Row) error {
+	rows = slices.Clone(rows)
+	for i := range rows {
+		rows[i].Used = 0
+		if err := rows[i].check(); err != nil {
+			return err
+		}
+	}
+	return s.write(ctx, func(tx *sql.Tx) error {
+		add, err := tx.PrepareContext(ctx, insert+" ON CONFLICT DO NOTHING")
+		if err != nil {
+			return err
+		}
+		defer add.Close()
+		for i := range rows {
+			if _, err := add.ExecContext(ctx, rows[i].values()...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // readBack finds what a damaged schema or index would never find again: the
 // image would be built for ever.
 func readBack(ctx context.Context, tx *sql.Tx, rows []Row) error {
@@ -105,15 +143,7 @@ func readBack(ctx context.Context, tx *sql.Tx, rows []Row) error {
 	for i, row := range rows {
 		refs[i] = row.Ref()
 	}
-	names, err := namesOf(refs)
-	if err != nil {
-		return err
-	}
-	found, err := tx.QueryContext(ctx, lookUp, names)
-	if err != nil {
-		return err
-	}
-	got, err := newest(found)
+	got, err := known(ctx, tx, refs)
 	if err != nil {
 		return err
 	}
@@ -147,33 +177,30 @@ func (s *Store) Touch(ctx context.Context, uses []Use) error {
 	if len(uses) == 0 {
 		return nil
 	}
-	refs := make([]Ref, len(uses))
-	for i, use := range uses {
-		refs[i] = use.Ref
-	}
-	names, err := namesOf(refs)
-	if err != nil {
-		return err
-	}
+	refs := refsOf(uses)
 	now := s.opt.now()
 	return s.write(ctx, func(tx *sql.Tx) error {
 		next, err := sequence(ctx, tx)
 		if err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, lookUp, names)
+		rows, err := known(ctx, tx, refs)
 		if err != nil {
 			return err
 		}
-		known, err := newest(rows)
-		if err != nil {
-			return err
-		}
-		return touch(ctx, tx, known, uses, func(row *Row) {
+		return touch(ctx, tx, rows, uses, func(row *Row) {
 			row.Used, row.LastUsed = next, now
 			next++
 		})
 	})
+}
+
+func refsOf(uses []Use) []Ref {
+	refs := make([]Ref, len(uses))
+	for i, use := range uses {
+		refs[i] = use.Ref
+	}
+	return refs
 }
 
 func touch(ctx context.Context, tx *sql.Tx, known map[Ref]Row, uses []Use, mark func(*Row)) error {
@@ -225,17 +252,19 @@ func (s *Store) List(ctx context.Context) ([]Row, error) {
 		}); err != nil {
 			return err
 		}
-		return usedBy(ctx, tx, func(ref Ref, user string) {
-			if i, ok := at[ref]; ok {
-				list[i].UsedBy = append(list[i].UsedBy, user)
+		return eachUse(ctx, tx, "", func(use Use) {
+			if i, ok := at[use.Ref]; ok {
+				list[i].UsedBy = append(list[i].UsedBy, use.Project+"/"+use.Node)
 			}
 		})
 	})
 	return list, err
 }
 
-func usedBy(ctx context.Context, tx *sql.Tx, yield func(Ref, string)) error {
-	rows, err := tx.QueryContext(ctx, "SELECT image_name, image_tag, project, node, used, sum FROM image_use ORDER BY used DESC, project, node")
+// eachUse gives the uses of a project, or of all if it is empty, the latest first.
+func eachUse(ctx context.Context, tx *sql.Tx, project string, yield func(Use)) error {
+	rows, err := tx.QueryContext(ctx, `SELECT image_name, image_tag, project, node, used, sum FROM image_use
+		WHERE ?1 = '' OR project = ?1 ORDER BY used DESC, project, node`, project)
 	if err != nil {
 		return err
 	}
@@ -245,8 +274,8 @@ func usedBy(ctx context.Context, tx *sql.Tx, yield func(Ref, string)) error {
 		if err := rows.Scan(&texts[0], &texts[1], &texts[2], &texts[3], &texts[4], &texts[5]); err != nil {
 			return err
 		}
-		if sum(texts[:5]) == texts[5] {
-			yield(Ref{texts[0], texts[1]}, texts[2]+"/"+texts[3])
+		if sum(texts[:5]) == texts[5] && (project == "" || texts[2] == project) {
+			yield(Use{Ref{texts[0], texts[1]}, texts[2], texts[3]})
 		}
 	}
 	return rows.Err()

@@ -52,7 +52,7 @@ func diagnose(err error) diagnosis {
 
 func diagnoseCode(code int) diagnosis {
 	switch code {
-	case lib.SQLITE_READONLY_DBMOVED:
+	case lib.SQLITE_READONLY_DBMOVED, lib.SQLITE_IOERR_DELETE_NOENT: // the latter: its journal went, set aside by another
 		return moved
 	case lib.SQLITE_IOERR_SHMOPEN, lib.SQLITE_IOERR_SHMSIZE, lib.SQLITE_IOERR_SHMLOCK, lib.SQLITE_IOERR_SHMMAP:
 		return noShared

@@ -78,8 +78,9 @@ const (
 		coalesce(status,''), coalesce(error_message,''), coalesce(key,''), coalesce(platform,''), coalesce(engine_id,''),
 		coalesce(iceoryx2,''), coalesce(base_digest,''), coalesce(holder,''), coalesce(used,''), coalesce(sum,'')
 		FROM image_metadata `
-	upsert = `INSERT INTO image_metadata (` + columns + `)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
+	insert = `INSERT INTO image_metadata (` + columns + `)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)`
+	upsert = insert + `
 		ON CONFLICT(image_name, image_tag) DO UPDATE SET
 		image_id = ?3, digest = ?4, size_bytes = ?5, created_at = ?6, last_pulled = ?7, last_used = ?8,
 		build_config = ?9, dependencies = ?10, python_version = ?11, base_image = ?12, status = ?13,

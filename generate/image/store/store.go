@@ -42,6 +42,7 @@ type Store struct {
 
 	noting sync.Mutex
 	notes  []string
+	slow   func()
 }
 
 // options are what only tests change.
@@ -82,6 +83,28 @@ func (s *Store) Close() error {
 	defer func() { <-s.turn }()
 	s.closed = true
 	return s.disconnect()
+}
+
+// Path is the file itself, where Open was given a link.
+func (s *Store) Path() string { return s.path }
+
+// Tell has slow called once, when another process keeps the file locked for
+// longer than a moment.
+func (s *Store) Tell(slow func()) {
+	s.noting.Lock()
+	defer s.noting.Unlock()
+	s.slow = slow
+}
+
+// isSlow tells, once.
+func (s *Store) isSlow() {
+	s.noting.Lock()
+	slow := s.slow
+	s.slow = nil
+	s.noting.Unlock()
+	if slow != nil {
+		slow()
+	}
 }
 
 // Notes are what the user should know of the state of the cache, one line
@@ -146,6 +169,9 @@ func (s *Store) with(ctx context.Context, f func(*sql.DB) error) error {
 			try++
 			s.giveUp(fmt.Sprintf("locked by another process for %s", s.opt.patience))
 			continue
+		}
+		if time.Since(begun) > time.Second {
+			s.isSlow()
 		}
 		// Waiters that woke together would meet again.
 		if err := sleep(ctx, pause/2+rand.N(pause)); err != nil {

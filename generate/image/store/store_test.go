@@ -182,6 +182,23 @@ func TestHadIsTheLatestThatIsThere(t *testing.T) {
 	}
 }
 
+func TestFoundIsNeverUsedAndReplacesNothing(t *testing.T) {
+	s := openTest(t, temporary(t), testOptions())
+	put(t, s, full("a", "1"))
+	theirs := full("a", "1")
+	theirs.ImageID = "sha256:theirs"
+	if err := s.Found(t.Context(), theirs, full("b", "1")); err != nil {
+		t.Fatal(err)
+	}
+	got := get(t, s, Ref{"a", "1"}, Ref{"b", "1"})
+	if got[Ref{"a", "1"}].ImageID == "sha256:theirs" || got[Ref{"b", "1"}].Used != 0 || len(got) != 2 {
+		t.Errorf("got %+v", got)
+	}
+	if free, err := s.Claim(t.Context(), got[Ref{"b", "1"}]); err != nil || !free {
+		t.Errorf("claimed %v, %v", free, err)
+	}
+}
+
 func TestClaimIsOfWhatNobodyUsedSince(t *testing.T) {
 	s := openTest(t, temporary(t), testOptions())
 	put(t, s, full("a", "1"), full("b", "1"))
