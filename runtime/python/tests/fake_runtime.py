@@ -136,6 +136,7 @@ class NodeProcess:
     def next(self, timeout: float = 10) -> dict[str, Any]:
         got = self.status.receive(until(timeout, self))
         value = json.loads(ctypes.string_at(got.address, got.length))
+        del got
         self.seen.append(value)
         # It is on the way to "loaded", which the tests wait for.
         return value if value["event"] != "imported" else self.next(timeout)
