@@ -109,3 +109,45 @@ func TestViews(t *testing.T) {
 	s.medianode("stats", "-p", s.project).is(t, 1, "project "+s.project+" does not run")
 	s.medianode("exec", "-p", s.project, "mid", "true").is(t, 1, "node mid of project "+s.project+" does not run")
 }
+
+// A node that floods its log slows neither its frames nor the others', fills no
+// disk, and no memory of this command.
+func TestFlood(t *testing.T) {
+	s := newStage(t, "flood", chain("Paced", "Torrent"))
+	p := s.start("docker-medianode", "up", "--format", "json")
+	p.flows(s, "out.txt")
+	if got := docker(t, "inspect", "--format", "{{.HostConfig.LogConfig}}", s.project+"-mid-1"); got != "{local map[max-file:3 max-size:10m]}" {
+		t.Errorf("log of the container: %s", got)
+	}
+	r := p.end(stopLimit)
+	if r.code != 0 || s.counted("out.txt") != 600 {
+		t.Fatalf("exit code %d, %d frames", r.code, s.counted("out.txt"))
+	}
+	var report runtime.Report
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
+		t.Fatal(err)
+	}
+	written := 0.0
+	for _, n := range report.Nodes {
+		for _, m := range n.Metrics {
+			written = m.Value
+		}
+	}
+	for _, c := range report.Connections {
+		if c.Frames != 600 || c.Dropped != 0 || c.Rate < 150 {
+			t.Errorf("%+v", c)
+		}
+	}
+	if written < 10<<20 {
+		t.Errorf("%.0f bytes are no flood", written)
+	}
+	if strings.ContainsAny(r.stderr, "\x1b\xff") {
+		t.Error("stderr has what a terminal should not get")
+	}
+	usage, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok || usage.Maxrss > 200<<10 { // KiB
+		t.Errorf("the command took %d KiB", usage.Maxrss)
+	}
+	t.Logf("%.0f MB/s into the log, %d MB of it read, frames at %.1f/s, p99 %s, %d KiB", written/report.RunS/1e6, len(r.stderr)>>20,
+		report.Connections[0].Rate, time.Duration(report.Connections[0].P99), usage.Maxrss)
+}
