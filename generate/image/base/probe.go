@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
@@ -96,9 +95,7 @@ func (p Prober) Probe(ctx context.Context, ref string) (Facts, error) {
 	if f.Config.OS != "linux" {
 		return f, nil
 	}
-	if err := p.sweep(ctx); err != nil {
-		return Facts{}, err
-	}
+	p.sweep(ctx)
 	if err := p.run(ctx, &f); err != nil {
 		return Facts{}, fmt.Errorf("look into base image %s: %w", ref, err)
 	}
@@ -114,24 +111,19 @@ func (p Prober) Probe(ctx context.Context, ref string) (Facts, error) {
 }
 
 // sweep removes the containers of probes that were killed: no probe lives as
-// long as they are old.
-func (p Prober) sweep(ctx context.Context) error {
+// long as they are old. What cannot be removed now goes with a later one.
+func (p Prober) sweep(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	got, err := p.Engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", probeLabel+"=base")})
 	if err != nil {
-		return fmt.Errorf("look for containers of earlier probes: %w", err)
+		return
 	}
 	for _, c := range got.Items {
-		if time.Since(time.Unix(c.Created, 0)) < cmp.Or(p.Stale, staleAfter) {
-			continue
-		}
-		_, err := p.Engine.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-		if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
-			return fmt.Errorf("remove the container of an earlier probe: %w", err)
+		if time.Since(time.Unix(c.Created, 0)) >= cmp.Or(p.Stale, staleAfter) {
+			_, _ = p.Engine.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 		}
 	}
-	return nil
 }
 
 // recall and remember take a memory that does not work for an empty one: the

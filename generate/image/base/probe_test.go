@@ -231,8 +231,9 @@ func TestProbeRemovesStale(t *testing.T) {
 	if got := leftovers(t, c, ref); len(got) != 1 || got[0] != left.ID {
 		t.Errorf("a probe that may still run was removed: %v", got)
 	}
-	time.Sleep(2 * time.Second)
-	if _, err := (base.Prober{Engine: c, UID: 1000, Stale: 2 * time.Second}).Probe(t.Context(), ref); err != nil {
+	const stale = 15 * time.Second // longer than any probe of a test that runs now
+	time.Sleep(stale)
+	if _, err := (base.Prober{Engine: c, UID: 1000, Stale: stale}).Probe(t.Context(), ref); err != nil {
 		t.Error(err)
 	}
 	if got := leftovers(t, c, ref); len(got) > 0 {
