@@ -60,7 +60,7 @@ func Command(cli command.Cli, version string) *cobra.Command {
 	addGroup(root, "Pipeline Commands:",
 		newCommand(e), e.allowMount(validateCommand(e)), e.allowMount(planCommand(e)), graphCommand(e), e.allowMount(generateCommand(e)))
 	addGroup(root, "Life Cycle Commands:",
-		e.allowMount(upCommand(e)), e.allowMount(runCommand(e)), downCommand(e), psCommand(e), sessionsCommand(e), logsCommand(e), crashCommand(e))
+		e.allowMount(upCommand(e)), e.allowMount(runCommand(e)), downCommand(e), psCommand(e), sessionsCommand(e), logsCommand(e), statsCommand(e), execCommand(e), crashCommand(e))
 	addGroup(root, "Image Commands:", baseCommand(e), e.allowMount(buildCommand(e)), imagesCommand(e))
 	addGroup(root, "Tools:",
 		nodesCommand(e), schemaCommand(e), sdkCommand(e), convertCommand(e), doctorCommand(e), gcCommand(e), versionCommand(e))

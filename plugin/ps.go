@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"text/tabwriter"
@@ -21,28 +22,55 @@ func psCommand(e *env) *cobra.Command {
 			if err := oneOf("--format", format, "table", "json"); err != nil {
 				return err
 			}
-			project, engine, err := e.known(cmd.Context())
-			if err != nil {
-				return err
-			}
-			containers, err := runtime.Ps(cmd.Context(), engine, project)
-			if err != nil {
-				return err
-			}
-			if format == "json" {
-				if containers == nil {
-					containers = []runtime.Container{} // not null
-				}
-				return json.NewEncoder(e.cli.Out()).Encode(containers)
-			}
-			w := tabwriter.NewWriter(e.cli.Out(), 0, 0, 3, ' ', 0)
-			fmt.Fprintln(w, "NODE\tSTATE\tSTATUS\tIMAGE\tCONTAINER")
-			for _, c := range containers {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", c.Service, c.State, c.Status, c.Image, c.Name)
-			}
-			return w.Flush()
+			return e.ps(cmd.Context(), format)
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "table", `Output format: "table" or "json"`)
 	return cmd
+}
+
+// shownContainer is a container with what the pipeline and the process that
+// supervises it say of its node.
+type shownContainer struct {
+	runtime.Container
+	Node     string `json:"node"`
+	Phase    string `json:"phase,omitempty"` // of the node: loading, ready, running and so on
+	Restarts int    `json:"restarts"`
+	Source   string `json:"source,omitempty"` // file:line:column
+}
+
+func (e *env) ps(ctx context.Context, format string) error {
+	project, engine, err := e.known(ctx)
+	if err != nil {
+		return err
+	}
+	containers, err := runtime.Ps(ctx, engine, project)
+	if err != nil {
+		return err
+	}
+	r, err := readRunning(project)
+	if err != nil {
+		return err
+	}
+	states := runtime.NodeStates(user().UID, project)
+	var list []shownContainer
+	for _, c := range containers {
+		shown := shownContainer{Container: c, Node: c.Service}
+		for id, n := range r.Nodes {
+			if n.Service == c.Service {
+				shown.Node, shown.Source = id, n.Source
+				shown.Phase, shown.Restarts = states[id].State, states[id].Restarts
+			}
+		}
+		list = append(list, shown)
+	}
+	if format == "json" {
+		return json.NewEncoder(e.cli.Out()).Encode(orNone(list))
+	}
+	w := tabwriter.NewWriter(e.cli.Out(), 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "NODE\tSTATE\tPHASE\tRESTARTS\tSTATUS\tSOURCE\tIMAGE\tCONTAINER")
+	for _, c := range list {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", c.Node, c.State, dash(c.Phase), c.Restarts, c.Status, dash(c.Source), c.Image, c.Name)
+	}
+	return w.Flush()
 }

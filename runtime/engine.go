@@ -20,6 +20,8 @@ type Engine interface {
 	// Containers are those of a project, running or not.
 	Containers(ctx context.Context, project string) ([]Container, error)
 	Inspect(ctx context.Context, container string) (Container, error)
+	// Usage is what a running container uses, by the engine's account.
+	Usage(ctx context.Context, container string) (*Usage, error)
 	// Start starts a container again that has ended.
 	Start(ctx context.Context, container string) error
 	Kill(ctx context.Context, container, signal string) error
@@ -74,6 +76,8 @@ type LogOptions struct {
 	Follow bool
 	Tail   string // number of lines, or "all"
 	Since  string // RFC 3339, or a duration
+
+	Services []string // of Logs of a project: whose; none: all
 }
 
 // Event is the start or the death of a container.

@@ -257,6 +257,13 @@ func (f *fakeEngine) Events(ctx context.Context, q EventQuery) error {
 
 func (f *fakeEngine) Info(ctx context.Context) (Info, error) { return f.info, f.call(ctx, "info") }
 
+func (f *fakeEngine) Usage(ctx context.Context, _ string) (*Usage, error) {
+	if err := f.call(ctx, "usage"); err != nil {
+		return nil, err
+	}
+	return &Usage{Time: time.Now(), Memory: 1 << 20}, nil
+}
+
 func (f *fakeEngine) Owned(ctx context.Context, _ int) ([]Owned, error) {
 	err := f.call(ctx, "owned")
 	f.mu.Lock()

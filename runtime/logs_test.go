@@ -1,10 +1,14 @@
 package runtime
 
 import (
+	"bytes"
 	"fmt"
+	"math/rand/v2"
+	goruntime "runtime"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 )
 
 func TestLiner(t *testing.T) {
@@ -75,5 +79,53 @@ func TestTail(t *testing.T) {
 	}
 	if got := b.last(); len(got) != tailSize || got[0] != "30" || got[19] != "49" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A line of a gigabyte, with and without an end, and one of random bytes take the
+// memory of a line.
+func TestLinerIsBounded(t *testing.T) {
+	chunk := bytes.Repeat([]byte{'x', 0x1b, 0xff, 0}, 256<<10) // a MiB
+	var got LogLine
+	lines := 0
+	w := &liner{each: func(l LogLine) { got, lines = l, lines+1 }}
+	fmt.Fprint(w, "2026-01-02T03:04:05Z ")
+	var before, after goruntime.MemStats
+	goruntime.ReadMemStats(&before)
+	for range 1 << 10 {
+		if n, err := w.Write(chunk); n != len(chunk) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	goruntime.ReadMemStats(&after)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 1<<20 || cap(w.line) > 4*maxLine {
+		t.Errorf("%d bytes allocated, %d kept", grown, cap(w.line))
+	}
+	if lines > 0 {
+		t.Errorf("%d lines before the end of one", lines)
+	}
+	fmt.Fprint(w, "\n2026-01-02T03:04:06Z next\n")
+	if lines != 2 || got.Text != "next" {
+		t.Errorf("%d lines, the last is %.40q", lines, got.Text)
+	}
+	for seed := range 1000 {
+		random := rand.New(rand.NewPCG(1, uint64(seed)))
+		for range 100 {
+			fmt.Fprintf(w, "%c", rune(random.IntN(1<<12)))
+		}
+		fmt.Fprintln(w)
+		if strings.ContainsFunc(got.Text, func(r rune) bool { return r != '\t' && !unicode.IsPrint(r) }) {
+			t.Fatalf("seed %d: %q", seed, got.Text)
+		}
+	}
+}
+
+func BenchmarkLiner(b *testing.B) {
+	line := []byte("2026-01-02T03:04:05.000000006Z a line as a node writes that somebody debugs, of a usual length\n")
+	flood := bytes.Repeat(line, 300)
+	w := &liner{each: func(LogLine) {}}
+	b.SetBytes(int64(len(flood)))
+	for b.Loop() {
+		_, _ = w.Write(flood)
 	}
 }

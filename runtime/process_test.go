@@ -90,7 +90,7 @@ func (p *fakeProcess) say(st channel.Status) {
 
 func (p *fakeProcess) run() int {
 	for _, step := range []struct{ phase, event string }{
-		{"hello", channel.EventHello}, {"load", channel.EventLoaded},
+		{"hello", channel.EventHello}, {"import", channel.EventImported}, {"load", channel.EventLoaded},
 	} {
 		if p.script.raise == step.phase {
 			return p.raise(step.phase)

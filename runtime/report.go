@@ -211,6 +211,9 @@ func (n NodeReport) memory() string {
 
 func seconds(s float64) string { return fmt.Sprintf("%.1fs", s) }
 
+// Latency is a time in ns for people, or a dash for 0.
+func Latency(ns uint64) string { return latency(ns) }
+
 // latency has two or three digits.
 func latency(ns uint64) string {
 	switch d := time.Duration(ns); {

@@ -296,7 +296,7 @@ func (s *Session) stopRevivals() {
 		}
 		back := !s.started.IsZero() && len(m.restarts) > 0 && m.isStarting()
 		if back && m.dead == nil && !s.killed {
-			blame := &NodeError{Phase: startPhase(m.state), Message: "the session ended before it was ready again"}
+			blame := &NodeError{Phase: startPhase(m), Message: "the session ended before it was ready again"}
 			if others || s.link != nil {
 				m.left = true
 				s.failNode(m, blame)

@@ -90,6 +90,7 @@ type supervision struct {
 	warnings  []string
 	final     *Report
 	crashes
+	nodesTold string // what tellNodes has written
 }
 
 // Start makes the project's directory and channels, brings the containers up,

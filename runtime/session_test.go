@@ -292,6 +292,8 @@ func TestNodeFailures(t *testing.T) {
 			NodeError{ExitCode: 1, Phase: "load", Message: "ValueError: no", Traceback: "Traceback…"}},
 		{"load hangs", func(r *rig) { r.mid.hang, r.config.Nodes[1].StartTimeout = "load", 200*time.Millisecond }, false,
 			NodeError{ExitCode: 143, Signal: "SIGTERM", Phase: "load", Message: "not ready after 200ms: raise start_timeout_ms if it needs longer"}},
+		{"import hangs", func(r *rig) { r.mid.hang, r.config.Nodes[1].StartTimeout = "import", 200*time.Millisecond }, false,
+			NodeError{ExitCode: 143, Signal: "SIGTERM", Phase: "import", Message: "not ready after 200ms: raise start_timeout_ms if it needs longer"}},
 		{"open hangs and is deaf", func(r *rig) {
 			r.mid.hang, r.mid.deaf, r.config.Nodes[1].StartTimeout = "open", true, 200*time.Millisecond
 		}, false, NodeError{ExitCode: 137, Signal: "SIGKILL", Phase: "open", Message: "not ready after 200ms: raise start_timeout_ms if it needs longer"}},

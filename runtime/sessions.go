@@ -152,6 +152,7 @@ func (s *Session) sit() error {
 
 // tellState writes the session's state where Sessions finds it.
 func (s *Session) tellState() {
+	s.tellNodes()
 	if state := s.stateName(); s.seat != nil && s.seat.State != state {
 		s.seat.State = state
 		_ = s.seat.write() // it is for the eye

@@ -122,7 +122,7 @@ func (s *Session) onTime() {
 // onLate is the end of the time that a node had to become ready, or to end
 // after its failure.
 func (s *Session) onLate(m *member) {
-	e := &NodeError{Phase: startPhase(m.state), Message: fmt.Sprintf("not ready after %s: raise start_timeout_ms if it needs longer", m.StartTimeout)}
+	e := &NodeError{Phase: startPhase(m), Message: fmt.Sprintf("not ready after %s: raise start_timeout_ms if it needs longer", m.StartTimeout)}
 	switch {
 	case m.dead == nil && m.failure != nil, !s.takesPart(m): // it hangs, and its death is waited for
 		s.sendSignal(m, "SIGKILL")
@@ -136,11 +136,13 @@ func (s *Session) onLate(m *member) {
 }
 
 // startPhase is what a node does in a state before ready.
-func startPhase(state string) string {
-	switch state {
-	case StateLoading:
+func startPhase(m *member) string {
+	switch {
+	case m.state == StateLoading && !m.imported:
+		return "import"
+	case m.state == StateLoading:
 		return "load"
-	case StateOpening:
+	case m.state == StateOpening:
 		return "open"
 	}
 	return "start"
@@ -195,6 +197,8 @@ func (s *Session) onStatus(m *member, st channel.Status) {
 		if s.takesPart(m) {
 			s.setState(m, StateLoading)
 		}
+	case channel.EventImported:
+		m.imported = true
 	case channel.EventLoaded:
 		m.loaded = true
 		if !s.takesPart(m) {
@@ -257,6 +261,7 @@ func (s *Session) checkReady() {
 		}
 	}
 	close(s.running)
+	s.group.Go(s.watchStalls)
 	s.admitWaiting()
 }
 

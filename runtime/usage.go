@@ -24,7 +24,7 @@ type Usage struct {
 	Throttled  float64   `json:"throttled"` // share of the periods in which the CPU limit held it back
 	ThrottledS float64   `json:"throttled_s"`
 
-	periods uint64
+	periods, held uint64
 }
 
 // usageMagic begins a sample; the SDK's _cgroup.py has the layout.
@@ -70,7 +70,7 @@ func parseUsage(raw []byte) (*Usage, bool) {
 	u := &Usage{
 		Time: time.Unix(0, int64(w[2])), Memory: w[3], MemoryMost: w[4], MemoryPeak: w[5], Limit: w[8], RSSPeak: w[14],
 		CPUS: float64(w[9]) / 1e9, CPUMost: float64(w[10]) / 1000, ThrottledS: float64(w[13]) / 1e9,
-		periods: w[11],
+		periods: w[11], held: w[12],
 	}
 	u.Files = min(w[7], w[6])
 	u.Frames = w[6] - u.Files

@@ -122,6 +122,9 @@ func Logs(ctx context.Context, e Engine, project string, o LogOptions, take LogS
 	if err != nil {
 		return err
 	}
+	if len(o.Services) > 0 {
+		containers = slices.DeleteFunc(containers, func(c Container) bool { return !slices.Contains(o.Services, c.Service) })
+	}
 	var mu sync.Mutex
 	var lines []LogLine
 	each := func(l LogLine) {

@@ -193,22 +193,4 @@ func latencyBound(bucket int) uint64 {
 
 // Latency is the time in ns that a share q (0 to 1) of the frames did not
 // exceed, to a quarter of an octave; 0 without frames.
-func (s Slot) Latency(q float64) uint64 {
-	var counts [LatencyBuckets]uint64
-	var total uint64
-	for i := range counts {
-		counts[i] = s.ledger.at(s.offset + latencyOffset + 8*i).Load()
-		total += counts[i]
-	}
-	if total == 0 {
-		return 0
-	}
-	want := uint64(q * float64(total))
-	var sum uint64
-	for i, n := range counts {
-		if sum += n; sum > want || sum == total {
-			return latencyBound(i)
-		}
-	}
-	return latencyBound(LatencyBuckets - 1)
-}
+func (s Slot) Latency(q float64) uint64 { return Quantile(s.Latencies(), q) }

@@ -163,10 +163,11 @@ type Metric struct {
 
 // The events, in the order in which a node that fares well sends them.
 const (
-	EventHello  = "hello"  // the process runs, its module is not imported yet
-	EventLoaded = "loaded" // load has returned
-	EventReady  = "ready"  // the session's channels are open and open has returned
-	EventError  = "error"
+	EventHello    = "hello"    // the process runs, its module is not imported yet
+	EventImported = "imported" // the module is imported, and load is called
+	EventLoaded   = "loaded"   // load has returned
+	EventReady    = "ready"    // the session's channels are open and open has returned
+	EventError    = "error"
 	// EventMetrics may come at any time while the session is open.
 	EventMetrics = "metrics"
 	EventClosed  = "closed" // the session's last frame is sent

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import threading
 import time
 
 from medianode import Frame, Node
@@ -148,3 +149,35 @@ class Flood(Node):
         out.write(b"last without an end")
         out.flush()
         yield Frame.from_text("0")
+
+
+class Torrent(Node):
+    """Floods its log from a thread, as fast as it is taken, while it hands frames on."""
+
+    def open(self, session):
+        self.on = True
+        self.written = self.metrics.counter("written")
+        threading.Thread(target=self._flood, daemon=True).start()
+
+    def _flood(self):
+        lines = (b"a line of many, as a node writes that somebody debugs, \x1b[31m and \xff more\n") * 1000
+        while self.on:
+            os.write(1, lines)
+            self.written.inc(len(lines))
+
+    def process(self, frame):
+        return frame
+
+    def close(self):
+        self.on = False
+
+
+class Paced(Node):
+    """Two hundred numbers a second, for three seconds."""
+
+    def produce(self):
+        until = time.monotonic()
+        for number in range(600):
+            until += 0.005
+            time.sleep(max(0.0, until - time.monotonic()))
+            yield Frame.from_text(str(number))

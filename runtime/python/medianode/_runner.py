@@ -111,6 +111,7 @@ class Runner:
 
     def _load(self) -> None:
         cls = load_class(self._config.type)
+        self._tell("imported")
         host = LoadHost(self._stopping)
         self._prototype = construct(cls, self._config.id, self._params, bool(self._config.inputs), host)
         try:

@@ -1,0 +1,115 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
+)
+
+func TestCompare(t *testing.T) {
+	g := Graph{Project: "p", Nodes: []GraphNode{{ID: "src"}, {ID: "mid", Service: "mid"}, {ID: "side", Service: "side"}}}
+	key := slotKey{"main", "src.output", "mid.input"}
+	at := time.Unix(100, 0)
+	before := slotSight{frames: 100, bytes: 1000, dropped: 1}
+	before.latencies[0] = 100
+	after := slotSight{frames: 300, bytes: 9000, dropped: 5, depth: 3, capacity: 8}
+	after.latencies[0], after.latencies[20] = 100, 200
+	last := sight{at: at, usage: map[string]*Usage{"mid": {Time: at, CPUS: 1, periods: 100, held: 10}, "side": {Time: at, CPUS: 9}}, slots: map[slotKey]slotSight{key: before}}
+	now := sight{
+		at: at.Add(2 * time.Second), nodes: map[string]NodeState{"mid": {StateRunning, 2}}, slots: map[slotKey]slotSight{key: after}, order: []slotKey{key},
+		usage: map[string]*Usage{"mid": {Time: at.Add(2 * time.Second), CPUS: 1.5, Memory: 90, Frames: 30, Limit: 100, periods: 110, held: 15}, "side": {CPUS: 1}},
+	}
+	s := compare(g, last, now)
+	if want := (NodeStats{Node: "mid", Container: true, State: StateRunning, Restarts: 2, Known: true, CPU: 0.25, Throttled: 0.5, Memory: 90, Frames: 30, Limit: 100}); s.Nodes[1] != want {
+		t.Errorf("got %+v, want %+v", s.Nodes[1], want)
+	}
+	if s.Nodes[0].Known || s.Nodes[2].CPU != 0 || !s.Nodes[2].Known {
+		t.Errorf("got %+v", s.Nodes)
+	}
+	c := s.Connections[0]
+	if c.Rate != 100 || c.Bytes != 4000 || c.Drops != 2 || c.Depth != 3 || c.Capacity != 8 || c.Frames != 300 || c.P50 != c.P99 || c.P50 < 1000 {
+		t.Errorf("got %+v", c)
+	}
+	// Another session of the same name counts from 0.
+	last.slots[key] = slotSight{frames: 1 << 40}
+	if c := compare(g, last, now).Connections[0]; c.Rate != 150 || math.IsNaN(c.Bytes) {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestUsageOfTheEngine(t *testing.T) {
+	r := container.StatsResponse{Read: time.Unix(5, 0)}
+	r.MemoryStats = container.MemoryStats{Usage: 100, MaxUsage: 120, Limit: 200, Stats: map[string]uint64{"shmem": 30, "inactive_file": 8, "active_file": 2}}
+	r.CPUStats.CPUUsage.TotalUsage = 2e9
+	r.CPUStats.ThrottlingData = container.ThrottlingData{Periods: 200, ThrottledPeriods: 50, ThrottledTime: 3e9}
+	want := Usage{Time: r.Read, Memory: 90, MemoryPeak: 120, Frames: 30, Limit: 200, CPUS: 2, Throttled: 0.25, ThrottledS: 3, periods: 200, held: 50}
+	if got := *usageFrom(r); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	r.MemoryStats.Stats = map[string]uint64{"total_shmem": 30, "shmem": 1, "total_inactive_file": 8, "total_active_file": 2}
+	if got := *usageFrom(r); got != want {
+		t.Errorf("version 1: got %+v, want %+v", got, want)
+	}
+}
+
+// A look by another process than the one that runs the project changes nothing.
+func TestWatch(t *testing.T) {
+	const uid = 987659
+	if _, err := os.Stat("/dev/shm"); err != nil {
+		t.Skip("no /dev/shm")
+	}
+	g := Graph{Project: "p", UID: uid, Nodes: []GraphNode{{ID: "mid", Service: "mid"}}, Channels: []GraphChannel{{"{session}_src_output", "src.output", []string{"mid.input"}}}}
+	if err := Watch(t.Context(), nil, g, time.Millisecond, nil); err == nil {
+		t.Error("a project that does not run was watched")
+	}
+	p := litter(t, uid, "p")
+	sits, err := takeSeat(p.dir, "main", seatText{PID: os.Getpid()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mem := make([]byte, channel.LedgerSize(1))
+	l, err := channel.NewLedger(mem, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Next().Store(7)
+	l.Slot(0).Next().Store(5)
+	l.Slot(0).Received().Store(5)
+	if err := os.WriteFile(filepath.Join(p.dir, "shm", channel.LedgerName("main_src_output")), mem, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	f := newFake(nil)
+	f.launch("mid", &script{hang: "start"})
+	defer f.clear()
+	stop, n := errors.New("enough"), 0
+	err = Watch(t.Context(), f, g, time.Millisecond, func(s Stats) error {
+		if len(s.Connections) != 1 || s.Connections[0].Depth != 2 || s.Connections[0].Frames != 5 || s.Connections[0].Session != "main" {
+			t.Errorf("connections: %+v", s.Connections)
+		}
+		if !s.Nodes[0].Known || s.Nodes[0].Memory != 1<<20 {
+			t.Errorf("nodes: %+v", s.Nodes)
+		}
+		if n++; n == 3 {
+			return stop
+		}
+		return nil
+	})
+	if !errors.Is(err, stop) {
+		t.Errorf("Watch: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := Watch(ctx, f, g, time.Millisecond, func(Stats) error { cancel(); return nil }); err != nil {
+		t.Errorf("Watch: %v", err)
+	}
+	if err := Watch(t.Context(), f, g, time.Millisecond, func(Stats) error { return sits.leave() }); err != nil {
+		t.Errorf("the end of the project: %v", err)
+	}
+}
