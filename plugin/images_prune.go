@@ -135,15 +135,16 @@ func (e *env) importImages(ctx context.Context, file string) (err error) {
 	if len(data) > maxImport {
 		return exit(exitFailed, fmt.Sprintf("%s: more than %s", file, units.BytesSize(maxImport)))
 	}
-	c, done, err := e.imageCache(ctx, "")
+	m, _ := e.machine(ctx) // without an engine the rows are of none
+	c, done, err := e.imageCache(ctx, m.engineID)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	n, err := c.Store.Import(ctx, data)
+	n, err := c.Store.Import(ctx, data, m.engineID)
 	if err != nil {
 		return exit(exitFailed, strings.TrimSpace(file+": "+err.Error()))
 	}
-	fmt.Fprintf(e.cli.Err(), "%s: %s imported\n", file, count(n, "image"))
+	fmt.Fprintf(e.cli.Err(), "%s: %s imported; what was known before stays as it was\n", file, count(n, "image"))
 	return nil
 }

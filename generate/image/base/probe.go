@@ -2,6 +2,7 @@ package base
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed" // what runs in the container
 	"encoding/json"
@@ -38,6 +39,10 @@ const (
 	pids   = 32
 
 	defaultTimeout = 30 * time.Second
+	staleAfter     = 5 * time.Minute
+
+	// probeLabel is on the container of every probe.
+	probeLabel = "dev.medianode.probe"
 )
 
 // Engine is the part of the engine's client that a probe needs.
@@ -49,6 +54,7 @@ type Engine interface {
 	ContainerWait(ctx context.Context, id string, options client.ContainerWaitOptions) client.ContainerWaitResult
 	ContainerStatPath(ctx context.Context, id string, options client.ContainerStatPathOptions) (client.ContainerStatPathResult, error)
 	ContainerRemove(ctx context.Context, id string, options client.ContainerRemoveOptions) (client.ContainerRemoveResult, error)
+	ContainerList(ctx context.Context, options client.ContainerListOptions) (client.ContainerListResult, error)
 }
 
 // Memory remembers facts from one command to the next, by a key that changes
@@ -68,8 +74,9 @@ type Prober struct {
 	// it; nil: nothing. Pulling is told before it begins; nil: to nobody.
 	Auth    func(ref string) (string, error)
 	Pulling func(ref string)
-	// Timeout bounds the container; 0: 30 s.
-	Timeout time.Duration
+	// Timeout bounds the container; 0: 30 s. A container of a probe that is older
+	// than Stale, 0: five minutes, belongs to nobody and is removed.
+	Timeout, Stale time.Duration
 }
 
 // Probe gives the facts of an image, which is pulled if the engine does not
@@ -88,6 +95,7 @@ func (p Prober) Probe(ctx context.Context, ref string) (Facts, error) {
 	if f.Config.OS != "linux" {
 		return f, nil
 	}
+	p.sweep(ctx)
 	if err := p.run(ctx, &f); err != nil {
 		return Facts{}, fmt.Errorf("look into base image %s: %w", ref, err)
 	}
@@ -100,6 +108,22 @@ func (p Prober) Probe(ctx context.Context, ref string) (Facts, error) {
 		p.remember(ctx, key, f)
 	}
 	return f, nil
+}
+
+// sweep removes the containers of probes that were killed: no probe lives as
+// long as they are old. What cannot be removed now goes with a later one.
+func (p Prober) sweep(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	got, err := p.Engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", probeLabel+"=base")})
+	if err != nil {
+		return
+	}
+	for _, c := range got.Items {
+		if time.Since(time.Unix(c.Created, 0)) >= cmp.Or(p.Stale, staleAfter) {
+			_, _ = p.Engine.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		}
+	}
 }
 
 // recall and remember take a memory that does not work for an empty one: the
@@ -207,7 +231,7 @@ func (p Prober) locked(id string) client.ContainerCreateOptions {
 			Entrypoint: []string{"python3", "-I", "-B", "-c", script}, Cmd: []string{},
 			AttachStdout: true, AttachStderr: true, NetworkDisabled: true,
 			Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
-			Labels:      map[string]string{"dev.medianode.probe": "base"},
+			Labels:      map[string]string{probeLabel: "base"},
 		},
 		HostConfig: &container.HostConfig{
 			NetworkMode: "none", ReadonlyRootfs: true, CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges"},

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
 	"github.com/medianode/docker-medianode/generate"
@@ -212,6 +213,32 @@ type noContainers struct{ *client.Client }
 
 func (noContainers) ContainerCreate(context.Context, client.ContainerCreateOptions) (client.ContainerCreateResult, error) {
 	return client.ContainerCreateResult{}, errors.New("made a container")
+}
+
+// What a killed probe has left goes with a later one.
+func TestProbeRemovesStale(t *testing.T) {
+	c := engine(t)
+	ref := odd(t, c, "FROM "+slim+"\nENV STALE=1")
+	left, err := c.ContainerCreate(t.Context(), client.ContainerCreateOptions{
+		Config: &container.Config{Image: ref, Cmd: []string{"true"}, Labels: map[string]string{"dev.medianode.probe": "base"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (base.Prober{Engine: c, UID: 1000}).Probe(t.Context(), ref); err != nil {
+		t.Error(err)
+	}
+	if got := leftovers(t, c, ref); len(got) != 1 || got[0] != left.ID {
+		t.Errorf("a probe that may still run was removed: %v", got)
+	}
+	const stale = 15 * time.Second // longer than any probe of a test that runs now
+	time.Sleep(stale)
+	if _, err := (base.Prober{Engine: c, UID: 1000, Stale: stale}).Probe(t.Context(), ref); err != nil {
+		t.Error(err)
+	}
+	if got := leftovers(t, c, ref); len(got) > 0 {
+		t.Errorf("left %v", got)
+	}
 }
 
 func TestProbeOfNoImage(t *testing.T) {

@@ -98,7 +98,8 @@ func surplus(entries []Entry, s Selection) []Entry {
 			if failed++; failed > s.Keep {
 				out = append(out, e)
 			}
-		case needed[e.Ref] || len(e.Containers) > 0 || e.Status == store.Building || e.foreign && !s.Foreign || kept < s.Keep:
+		case e.foreign && !s.Foreign: // crowds out nothing of ours
+		case needed[e.Ref] || len(e.Containers) > 0 || e.Status == store.Building || kept < s.Keep:
 			kept++
 		default:
 			out = append(out, e)
@@ -120,8 +121,8 @@ func (c *Cache) remove(ctx context.Context, e Entry) (bool, error) {
 	if free, err := c.Store.Claim(ctx, e.Row); err != nil || !free {
 		return false, wrapped(err)
 	}
-	if e.Status != store.Available {
-		return true, nil
+	if e.Status != store.Available || e.Row.Key == "" {
+		return true, nil // there is no image, or it is not ours
 	}
 	_, err = c.Engine.ImageRemove(ctx, e.Ref, client.ImageRemoveOptions{PruneChildren: true})
 	if err != nil && !errdefs.IsNotFound(err) {
@@ -216,6 +217,8 @@ func entryOf(row store.Row, found tagged, intact, building bool) (Entry, bool) {
 		e.Status, e.Why = store.Failed, "the build was interrupted"
 	case row.Status == store.Failed:
 		e.Why = row.Error
+	case row.Key == "":
+		e.Why = "imported; the engine has no image of this name that was made here"
 	default:
 		return e, false
 	}

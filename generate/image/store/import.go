@@ -36,14 +36,26 @@ func (e *ImportError) Error() string {
 // Import adds images from JSON: an array of objects whose fields are the
 // table's columns, an object of such objects by "name:tag", or {"images": …}
 // around either. It is all or nothing: every mistake is one ImportError of the
-// joined error. Those used last are so afterwards. It gives the number of
-// images.
-func (s *Store) Import(ctx context.Context, data []byte) (int, error) {
+// joined error. What is known already stays as it is; what is new counts as never
+// used here, and as an image of the engine with this id if it names none. It
+// gives the number of new images.
+func (s *Store) Import(ctx context.Context, data []byte, engineID string) (added int, err error) {
 	rows, err := parseImport(data)
 	if err != nil {
 		return 0, err
 	}
-	return len(rows), s.Put(ctx, rows...)
+	refs := make([]Ref, len(rows))
+	for i := range rows {
+		refs[i] = rows[i].Ref()
+		if rows[i].EngineID == "" {
+			rows[i].EngineID = engineID
+		}
+	}
+	known, err := s.Get(ctx, refs)
+	if err != nil {
+		return 0, err
+	}
+	return len(rows) - len(known), s.Found(ctx, rows...)
 }
 
 // entry is an object of the file and the way to it.

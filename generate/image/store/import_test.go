@@ -27,7 +27,7 @@ func TestImport(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openTest(t, temporary(t), testOptions())
-			n, err := s.Import(t.Context(), []byte(c.text))
+			n, err := s.Import(t.Context(), []byte(c.text), "engine")
 			if got := names(t, s); err != nil || got != c.want || n != len(strings.Fields(c.want)) {
 				t.Fatalf("%d, %q, want %q: %v", n, got, c.want, err)
 			}
@@ -37,7 +37,7 @@ func TestImport(t *testing.T) {
 			got := get(t, s, Ref{"medianode/asr", "1f2e"})[Ref{"medianode/asr", "1f2e"}]
 			want := Row{
 				Name: "medianode/asr", Tag: "1f2e", ImageID: "sha256:1", Size: 12, LastUsed: noon(), Created: noon().AddDate(-1, 0, 0),
-				BuildConfig: `{"args": {"A": "1"}}`, Dependencies: `["numpy"]`, Status: Available, Used: 1,
+				BuildConfig: `{"args": {"A": "1"}}`, Dependencies: `["numpy"]`, Status: Available, EngineID: "engine",
 			}
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("got  %+v\nwant %+v", got, want)
@@ -72,7 +72,7 @@ func TestImportMistakes(t *testing.T) {
 		{`[{"image_name": "a", "image_tag": "1", "image_id": "x", "status": "available", "size_bites": 1}]`, "[0].size_bites: unknown field: want one of base_digest, base_image, build_config, created_at,"},
 	} {
 		s := openTest(t, temporary(t), testOptions())
-		n, err := s.Import(t.Context(), []byte(c.text))
+		n, err := s.Import(t.Context(), []byte(c.text), "engine")
 		if err == nil || n != 0 || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s:\ngot  %v\nwant %s", c.text, err, c.want)
 		}

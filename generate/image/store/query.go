@@ -238,7 +238,7 @@ func (s *Store) List(ctx context.Context) ([]Row, error) {
 	var list []Row
 	err := s.read(ctx, func(tx *sql.Tx) error {
 		list = nil
-		rows, err := tx.QueryContext(ctx, selected+"ORDER BY used DESC")
+		rows, err := tx.QueryContext(ctx, selected+"ORDER BY used DESC, last_used DESC")
 		if err != nil {
 			return err
 		}
