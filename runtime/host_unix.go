@@ -88,7 +88,9 @@ func holds(pid int, path string) bool {
 }
 
 // lives says whether there is a process of that id, whoever's it is.
-func lives(pid int) bool { return pid > 0 && pid <= math.MaxInt32 && !errors.Is(unix.Kill(pid, 0), unix.ESRCH) }
+func lives(pid int) bool {
+	return pid > 0 && pid <= math.MaxInt32 && !errors.Is(unix.Kill(pid, 0), unix.ESRCH)
+}
 
 // ask asks a process to end.
 func ask(pid int) error { return unix.Kill(pid, unix.SIGTERM) }
