@@ -100,7 +100,11 @@ func (s *Session) tellCrashes() {
 func (s *Session) isCrash(m *member) bool {
 	c := m.dead
 	switch {
-	case m.failure != nil || m.blame != nil || c.outOfMemory():
+	case c.outOfMemory():
+		return true
+	case s.killed && s.culprit != m: // what it says while everything is cut off follows from that
+		return false
+	case m.failure != nil || m.blame != nil:
 		return true
 	case s.killed, s.stopping && s.started.IsZero(): // it was killed for another reason
 		return false
