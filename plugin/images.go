@@ -99,13 +99,18 @@ func viewImage(e cache.Entry) imageView {
 	}
 }
 
-func (e *env) listImages(ctx context.Context, match func(cache.Entry) bool, format string) (err error) {
+// imageEntries are the images of the engine that answers.
+func (e *env) imageEntries(ctx context.Context) (entries []cache.Entry, err error) {
 	c, done, err := e.engineCache(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	entries, err := c.Images(ctx)
+	return c.Images(ctx)
+}
+
+func (e *env) listImages(ctx context.Context, match func(cache.Entry) bool, format string) error {
+	entries, err := e.imageEntries(ctx)
 	if err != nil {
 		return err
 	}
@@ -225,13 +230,8 @@ type imageDetail struct {
 	Dependencies json.RawMessage `json:"dependencies,omitempty"`
 }
 
-func (e *env) inspectImages(ctx context.Context, names []string) (err error) {
-	c, done, err := e.engineCache(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, done()) }()
-	entries, err := c.Images(ctx)
+func (e *env) inspectImages(ctx context.Context, names []string) error {
+	entries, err := e.imageEntries(ctx)
 	if err != nil {
 		return err
 	}
