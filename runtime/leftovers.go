@@ -153,7 +153,7 @@ func leftFiles(uid int) []Leftover {
 		case strings.HasPrefix(entry.Name(), probePrefix) && entry.IsDir():
 			l.Project = ""
 		case entry.IsDir() && !strings.HasPrefix(entry.Name(), "."):
-			l.Bytes = treeSize(l.Name)
+			l.Bytes = TreeSize(l.Name)
 		case isLock && entry.Type().IsRegular():
 			l.Kind, l.Project = kindLock, lock
 		default:
@@ -186,7 +186,8 @@ func leftLinks(uid int, parent string) []Leftover {
 	return all
 }
 
-func treeSize(dir string) int64 {
+// TreeSize is the bytes of the regular files below a directory.
+func TreeSize(dir string) int64 {
 	var n int64
 	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil {

@@ -197,27 +197,13 @@ func (s Sources) projects() []Project {
 	}
 	var list []Project
 	for _, name := range names {
-		p := Project{Name: name, Bytes: treeSize(runtime.Directory(s.UID, name))}
+		p := Project{Name: name, Bytes: runtime.TreeSize(runtime.Directory(s.UID, name))}
 		if running, ok := errors.AsType[*runtime.RunningError](runtime.Running(s.UID, name)); ok {
 			p.PID, p.Pipeline, p.Since = running.Owner.PID, running.Owner.Pipeline, running.Owner.Started
 		}
 		list = append(list, p)
 	}
 	return list
-}
-
-func treeSize(dir string) int64 {
-	var n int64
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // it goes while one looks
-		}
-		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
-			n += info.Size()
-		}
-		return nil
-	})
-	return n
 }
 
 // links are iceoryx2 roots that lead to a directory of this user.
