@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"github.com/gofrs/flock"
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
@@ -80,7 +82,8 @@ func (s *Store) repair(ctx context.Context, why diagnosis, err error) {
 	var code *sqlite.Error
 	readOnly := errors.As(err, &code) && code.Code()&0xff == lib.SQLITE_READONLY
 	switch {
-	case why == moved:
+	// Errors of a file that was set aside meanwhile say nothing of the new one.
+	case why == moved, s.db != nil && !s.current():
 		_ = s.disconnect()
 	case why == noShared && s.walWorks:
 		s.walWorks = false
@@ -94,6 +97,12 @@ func (s *Store) repair(ctx context.Context, why diagnosis, err error) {
 	}
 }
 
+// current tells whether what was opened is still the file at the path.
+func (s *Store) current() bool {
+	now, err := os.Stat(s.path)
+	return err == nil && s.file != nil && os.SameFile(s.file, now)
+}
+
 // giveUp goes on in memory.
 func (s *Store) giveUp(why string) {
 	_ = s.disconnect()
@@ -102,32 +111,56 @@ func (s *Store) giveUp(why string) {
 }
 
 // setAside renames the database and its journals, for a new one to be made.
+// Nobody opens one meanwhile: a new database must not get an old journal, nor
+// lose its own.
 func (s *Store) setAside(ctx context.Context, cause error) {
 	if s.db != nil && foreign(ctx, s.db) {
 		s.giveUp("is a database of another program, and left as it is")
 		return
 	}
-	opened := s.file
 	_ = s.disconnect()
+	unlock, err := s.guard(ctx, true)
+	if err != nil { // with meets it again
+		return
+	}
+	defer unlock()
+	if !s.current() { // another process found the same and was faster
+		return
+	}
 	if s.renewed++; s.renewed > 2 {
 		s.giveUp("damaged again and again: " + reason(cause))
 		return
 	}
-	// Another process may have found the same and been faster.
-	if now, err := os.Stat(s.path); opened != nil && err == nil && !os.SameFile(opened, now) {
-		return
-	}
 	aside := s.path + ".corrupt-" + s.opt.now().UTC().Format("20060102-150405.000")
 	if err := os.Rename(s.path, aside); err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			s.giveUp(fmt.Sprintf("damaged (%s) and cannot be renamed: %s", reason(cause), reason(err)))
-		}
+		s.giveUp(fmt.Sprintf("damaged (%s) and cannot be renamed: %s", reason(cause), reason(err)))
 		return
 	}
 	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
 		_ = os.Rename(s.path+suffix, aside+suffix)
 	}
 	s.note("%s; set aside as %s, a new one begun", reason(cause), filepath.Base(aside))
+}
+
+// guard keeps a database from being set aside while others open it: who opens
+// shares the lock, who sets aside has it alone. It ends with its process. A
+// place without locks, or where no file can be made, goes without.
+func (s *Store) guard(ctx context.Context, alone bool) (unlock func(), err error) {
+	file := flock.New(s.path + ".lock")
+	try := file.TryRLockContext
+	if alone {
+		try = file.TryLockContext
+	}
+	soon, cancel := context.WithTimeout(ctx, s.opt.patience)
+	defer cancel()
+	if _, err := try(soon, time.Millisecond); err != nil && soon.Err() != nil {
+		_ = file.Close()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, &unusableError{fmt.Sprintf("locked by another process for %s", s.opt.patience)}
+	}
+	return func() { _ = file.Close() }, nil
 }
 
 // reason is an error in the user's words, on one line.
