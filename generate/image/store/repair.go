@@ -85,6 +85,9 @@ func (s *Store) repair(ctx context.Context, why diagnosis, err error) {
 	// Errors of a file that was set aside meanwhile say nothing of the new one.
 	case why == moved, s.db != nil && !s.current():
 		_ = s.disconnect()
+	// Without room SQLite's own words are of whatever it could not make.
+	case ioError(err) && crowded(s.path):
+		s.giveUp("the disk is full")
 	case why == noShared && s.walWorks:
 		s.walWorks = false
 		_ = s.disconnect()
@@ -95,6 +98,11 @@ func (s *Store) repair(ctx context.Context, why diagnosis, err error) {
 	default:
 		s.giveUp(reason(err))
 	}
+}
+
+func ioError(err error) bool {
+	var code *sqlite.Error
+	return errors.As(err, &code) && code.Code()&0xff == lib.SQLITE_IOERR
 }
 
 // current tells whether what was opened is still the file at the path.
