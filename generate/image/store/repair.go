@@ -118,6 +118,12 @@ func (s *Store) giveUp(why string) {
 	s.note("%s; nothing is kept of this run (set %s to a file that can be written)", why, EnvPath)
 }
 
+// asideTime is what follows ".corrupt-" in the name of a database set aside.
+const asideTime = "20060102-150405.000"
+
+// journals are what SQLite appends to the database's name.
+func journals() []string { return []string{"-wal", "-shm", "-journal"} }
+
 // setAside renames the database and its journals, for a new one to be made.
 // Nobody opens one meanwhile: a new database must not get an old journal, nor
 // lose its own.
@@ -139,15 +145,38 @@ func (s *Store) setAside(ctx context.Context, cause error) {
 		s.giveUp("damaged again and again: " + reason(cause))
 		return
 	}
-	aside := s.path + ".corrupt-" + s.opt.now().UTC().Format("20060102-150405.000")
+	aside := s.path + ".corrupt-" + s.opt.now().UTC().Format(asideTime)
 	if err := os.Rename(s.path, aside); err != nil {
 		s.giveUp(fmt.Sprintf("damaged (%s) and cannot be renamed: %s", reason(cause), reason(err)))
 		return
 	}
-	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
+	for _, suffix := range journals() {
 		_ = os.Rename(s.path+suffix, aside+suffix)
 	}
+	s.forgetOldest()
 	s.note("%s; set aside as %s, a new one begun", reason(cause), filepath.Base(aside))
+}
+
+// forgetOldest leaves the last three of what was set aside: enough to look into.
+func (s *Store) forgetOldest() {
+	const kept = 3
+	begin := filepath.Base(s.path) + ".corrupt-"
+	entries, err := os.ReadDir(filepath.Dir(s.path))
+	if err != nil {
+		return
+	}
+	var times []string // sorted, as the entries are
+	for _, entry := range entries {
+		when, ok := strings.CutPrefix(entry.Name(), begin)
+		if ok && len(when) == len(asideTime) { // journals have more
+			times = append(times, when)
+		}
+	}
+	for _, when := range times[:max(0, len(times)-kept)] {
+		for _, suffix := range append(journals(), "") {
+			_ = os.Remove(s.path + ".corrupt-" + when + suffix)
+		}
+	}
 }
 
 // guard keeps a database from being set aside while others open it: who opens
