@@ -19,6 +19,7 @@ type Node struct {
 	Inputs    []Input  `json:"inputs"`
 	Outputs   []Output `json:"outputs"`
 	TimeoutMS int      `json:"timeout_ms,omitempty"` // of one call of process; 0: none
+	Alive     string   `json:"alive,omitempty"`      // a file to write in when the node's thread last came by; empty: none
 	Control   *Spec    `json:"control,omitempty"`    // containers only
 	Status    *Spec    `json:"status,omitempty"`
 }

@@ -78,7 +78,8 @@ class Runner:
         self._waiting: set[str] = set()  # the sessions that wait for their readers
         self._limit = _iox.duration(CHECK_EVERY_MS)
         self._spins = SPINS_OF[config.wait]
-        self._watch = Watch(self, config.timeout_ms if config.inputs else 0, Usage(config.domain.root, config.id))
+        usage = Usage(config.domain.root, config.id)
+        self._watch = Watch(self, config.timeout_ms if config.inputs else 0, usage, config.alive)
 
     def run(self) -> int:
         """Run the node; the process's exit code."""
