@@ -40,7 +40,10 @@ func (e *env) build(ctx context.Context, p *prepared, o buildOptions) (release f
 	}
 	ready, pushed, err := e.buildAll(ctx, p, kit, o)
 	if ready != nil {
-		release = ready.Release
+		release, p.ids = ready.Release, map[string]image.ID{}
+		for i, img := range p.plan.Images {
+			p.ids[img.Ref] = ready.IDs[i]
+		}
 	}
 	if ctx.Err() != nil {
 		return release, ctx.Err() // no node is to blame

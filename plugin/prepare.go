@@ -19,6 +19,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/medianode/docker-medianode/generate"
+	"github.com/medianode/docker-medianode/generate/image"
 	"github.com/medianode/docker-medianode/runtime"
 	"github.com/medianode/docker-medianode/runtime/builtin"
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -34,6 +35,8 @@ type prepared struct {
 	plan     *generate.Plan
 	state    string // the project's state directory
 	engineID string // of the engine that it was resolved for; empty: of none
+	// ids are those of the built images, by reference; filled in by build.
+	ids map[string]image.ID
 }
 
 // resolve makes the plan of a parsed pipeline for a machine.
@@ -243,7 +246,7 @@ func (e *env) config(p *prepared, o sessionOptions) (runtime.Config, error) {
 			wrong = append(wrong, p.source.unmade(n.ID, err))
 		}
 		c.Nodes = append(c.Nodes, runtime.Node{
-			Node: n.Node, Container: n.Container, Service: n.Service, Run: run,
+			Node: n.Node, Container: n.Container, Service: n.Service, Run: run, ImageID: string(p.ids[n.Image]),
 			StartTimeout: time.Duration(n.StartTimeoutMS) * time.Millisecond,
 			Restart: runtime.Restart{
 				Policy: n.Restart.Policy, MaxAttempts: n.Restart.MaxAttempts, Window: time.Duration(n.Restart.WindowS) * time.Second,

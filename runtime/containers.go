@@ -32,14 +32,34 @@ func (s *Session) up() error {
 		return fmt.Errorf("load %s: %w", s.c.ComposeFile, err)
 	}
 	ctx, cancel = context.WithTimeout(s.upCtx, upTimeout)
-	err = s.c.Engine.Up(ctx, project)
+	err = s.c.Engine.Up(ctx, project, s.checkImages)
 	cancel()
 	// Also after a failure: what has started must be known to be killed.
 	known := s.lookAround()
+	if changed, ok := errors.AsType[*NodeError](err); ok {
+		return changed
+	}
 	if err != nil {
 		return fmt.Errorf("start the containers: %w", err)
 	}
 	return known
+}
+
+// checkImages refuses containers of other images than were asked for: compose
+// takes what has the name at that moment, and somebody may just have given it to
+// another image.
+func (s *Session) checkImages(containers []Container) error {
+	for _, c := range containers {
+		m := s.byService[c.Service]
+		if m == nil || m.ImageID == "" || m.ImageID == c.ImageID {
+			continue
+		}
+		return &NodeError{
+			Node: m.ID, Container: true, Phase: "start",
+			Message: fmt.Sprintf("another program gave %s to another image while the node was starting: up again builds it anew", c.Image),
+		}
+	}
+	return nil
 }
 
 // lookAround finds the containers whose start no event has told.

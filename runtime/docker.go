@@ -55,18 +55,27 @@ func (d *docker) LoadProject(ctx context.Context, file, project string) (*types.
 	})
 }
 
-// Up is detached: attached, compose takes the process's signals.
-func (d *docker) Up(ctx context.Context, p *types.Project) error {
+// Up is compose's up in its two parts, detached: attached, compose takes the
+// process's signals.
+func (d *docker) Up(ctx context.Context, p *types.Project, made func([]Container) error) error {
 	if err := d.removeStaleVolumes(ctx, p); err != nil {
 		return err
 	}
-	return d.compose.Up(ctx, p, api.UpOptions{
-		Create: api.CreateOptions{
-			Recreate: api.RecreateDiverged, RecreateDependencies: api.RecreateDiverged,
-			RemoveOrphans: true, QuietPull: true,
-		},
-		Start: api.StartOptions{Project: p},
+	err := d.compose.Create(ctx, p, api.CreateOptions{
+		Recreate: api.RecreateDiverged, RecreateDependencies: api.RecreateDiverged,
+		RemoveOrphans: true, QuietPull: true,
 	})
+	if err != nil {
+		return err
+	}
+	containers, err := d.Containers(ctx, p.Name)
+	if err != nil {
+		return err
+	}
+	if err := made(containers); err != nil {
+		return err
+	}
+	return d.compose.Start(ctx, p.Name, api.StartOptions{Project: p})
 }
 
 // removeStaleVolumes removes volumes of an earlier run that lie elsewhere:
@@ -166,7 +175,7 @@ func (d *docker) Inspect(ctx context.Context, id string) (Container, error) {
 		return Container{}, err
 	}
 	from := got.Container
-	c := Container{ID: from.ID, Name: strings.TrimPrefix(from.Name, "/")}
+	c := Container{ID: from.ID, Name: strings.TrimPrefix(from.Name, "/"), ImageID: from.Image}
 	if from.Config != nil {
 		c.Service, c.Image = from.Config.Labels[api.ServiceLabel], from.Config.Image
 	}

@@ -66,6 +66,7 @@ type Node struct {
 	channel.Node
 	Container    bool
 	Service      string        // the container's compose service; default the node's id
+	ImageID      string        // the engine's id of the image that the container must be of; empty: any of its name
 	Run          node.Builtin  // the body of a node without container
 	StartTimeout time.Duration // from the container's start to ready; default 60 s
 	Restart      Restart
