@@ -12,6 +12,7 @@ import (
 
 	"github.com/medianode/docker-medianode/generate"
 	"github.com/medianode/docker-medianode/generate/image"
+	"github.com/medianode/docker-medianode/generate/image/cache"
 )
 
 // progressModes are docker build's.
@@ -174,7 +175,7 @@ const pushesAtOnce = 5
 
 // push brings images to a repository, and gives their names there in order,
 // each with its digest.
-func (e *env) push(ctx context.Context, images []generate.Image, repository string, progress *image.Progress) ([]string, error) {
+func (e *env) push(ctx context.Context, known *cache.Cache, images []generate.Image, repository string, progress *image.Progress) ([]string, error) {
 	group, running := errgroup.WithContext(ctx)
 	group.SetLimit(pushesAtOnce)
 	pushed := make([]string, len(images))
@@ -185,7 +186,12 @@ func (e *env) push(ctx context.Context, images []generate.Image, repository stri
 			if err != nil {
 				return fmt.Errorf("credentials for %s: %w", ref, err)
 			}
-			digest, err := image.Push(running, e.cli.Client(), img, ref, auth, progress)
+			temporary, done, err := known.Name(running, img.Node, ref)
+			if err != nil {
+				return err
+			}
+			defer done()
+			digest, err := image.Push(running, e.cli.Client(), img, image.Target{Ref: ref, Auth: auth, Temporary: temporary}, progress)
 			if digest != "" {
 				ref += "@" + digest
 			}

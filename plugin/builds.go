@@ -88,7 +88,7 @@ func (e *env) buildAll(ctx context.Context, p *prepared, kit image.BuildKit, o b
 	if err != nil || !o.push {
 		return ready, nil, err
 	}
-	pushed, err = e.push(ctx, p.plan.Images, o.repository, kit.Progress)
+	pushed, err = e.push(ctx, known, p.plan.Images, o.repository, kit.Progress)
 	return ready, pushed, err
 }
 
