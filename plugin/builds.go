@@ -26,8 +26,10 @@ func (e *env) build(ctx context.Context, p *prepared, o buildOptions) (release f
 		Engine: e.cli.Client(), CA: certificates(), Proxy: image.ProxyFromEnv(os.Environ()),
 		Credentials: e.cli.ConfigFile(), Options: o.caches,
 	}
-	if err := kit.Able(ctx); err != nil {
-		return release, err
+	if len(p.plan.Images) > 0 {
+		if err := kit.Able(ctx); err != nil {
+			return release, err
+		}
 	}
 	if err := e.pull(ctx, p); err != nil {
 		return release, err

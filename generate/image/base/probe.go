@@ -220,7 +220,15 @@ func (p Prober) create(ctx context.Context, id string) (made string, remove func
 		removing, cancel := context.WithTimeout(whole, callTime)
 		defer cancel()
 		_, err := p.Engine.ContainerRemove(removing, created.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-		if errdefs.IsNotFound(err) || errdefs.IsConflict(err) { // it has ended, and is gone or going
+		if errdefs.IsConflict(err) { // it has ended, and is just going
+			gone := p.Engine.ContainerWait(removing, created.ID, client.ContainerWaitOptions{Condition: container.WaitConditionRemoved})
+			select {
+			case <-gone.Result:
+				err = nil
+			case err = <-gone.Error:
+			}
+		}
+		if errdefs.IsNotFound(err) {
 			return nil
 		}
 		return err

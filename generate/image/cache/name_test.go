@@ -74,6 +74,9 @@ func TestNameOfAKilledPushGoes(t *testing.T) {
 	if !p.engine.has(pushed) {
 		t.Error("the name was taken from who pushes")
 	}
+	if err := os.Remove(p.engine.path(pushed)); err != nil {
+		t.Error(err)
+	}
 	done()
 	killed()
 	other.sweep()
