@@ -94,6 +94,11 @@ or its field, that is the cause. Exit code 1 if there is an error.`,
 			return interrupted(ctx, err)
 		},
 	}
+	f.define(cmd)
+	return cmd
+}
+
+func (f *buildFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.progress, "progress", "auto", "Progress: auto, tty, plain, json, quiet")
 	flags.StringArrayVar(&f.cacheTo, "cache-to", nil, "Write layers there, such as type=registry,ref=REF,mode=max (repeatable)")
@@ -105,7 +110,6 @@ or its field, that is the cause. Exit code 1 if there is an error.`,
 	flags.BoolVar(&f.check, "check", false, "Check the Dockerfiles, build nothing")
 	formatFlag(cmd, &f.format, "text", "json", "github")
 	complete(cmd, "progress", progressModes()...)
-	return cmd
 }
 
 // valid refuses what says nothing, or nothing together.
