@@ -60,8 +60,8 @@ type Container struct {
 	Service   string    `json:"service"`
 	Image     string    `json:"image"`
 	ImageID   string    `json:"image_id"` // what the engine made it of, whatever is called Image by now
-	State     string    `json:"state"`  // created, running, exited, …
-	Status    string    `json:"status"` // for people; of Containers only
+	State     string    `json:"state"`    // created, running, exited, …
+	Status    string    `json:"status"`   // for people; of Containers only
 	ExitCode  int       `json:"exit_code"`
 	OOMKilled bool      `json:"oom_killed,omitempty"`
 	Memory    int64     `json:"memory,omitempty"` // limit in bytes
