@@ -138,7 +138,7 @@ func TestCompiledOnce(t *testing.T) {
 		list[i].Dockerfile = bytes.ReplaceAll(list[i].Dockerfile, []byte("id=medianode,"), []byte("id=medianode-"+list[0].Key[:12]+","))
 	}
 	remove(t, c, list)
-	_, log := build(t, c, true, list...)
+	_, log := build(t, c, false, list...)
 	if strings.Contains(log, "pip tries") || strings.Contains(log, "pip installs") {
 		t.Skip("uv cannot be had:", log)
 	}
