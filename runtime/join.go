@@ -53,24 +53,12 @@ func (s *Session) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.openTransport(); err != nil {
-		return err
-	}
-	for _, spec := range s.specs() {
-		if err := s.create(spec); err != nil {
-			return err
-		}
-	}
 	for _, m := range s.members {
-		if m.Restart.comesBack() {
-			s.expect(m, true)
-		}
 		if m.Container {
 			m.drained, m.deadline = true, time.Now().Add(m.StartTimeout)
 		}
 	}
-	s.later("processes of the session", closeTimeout, s.quiet)
-	if err := s.openPorts(); err != nil {
+	if err := s.furnish(); err != nil {
 		return err
 	}
 	s.group.Go(func() { s.listen(messages) })
