@@ -111,7 +111,7 @@ func (s *Session) stateName() string {
 }
 
 func (m *member) account() NodeReport {
-	r := NodeReport{Node: m.ID, Container: m.Container, State: m.state, Forced: m.forced, Unread: m.unread, Metrics: m.metrics, Restarts: len(m.restarts)}
+	r := NodeReport{Node: m.ID, Container: m.Container, State: m.state, Forced: m.forced, Unread: m.unread, Metrics: m.metrics, Restarts: m.seen}
 	if c := m.dead; c != nil {
 		code := c.ExitCode
 		r.ExitCode, r.OOM = &code, c.OOMKilled

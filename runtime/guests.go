@@ -78,7 +78,7 @@ func (s *Session) introduce(g *guest, m *member) {
 	case m.exited:
 		g.wire.send(message{Node: m.ID, Container: m.dead, Ended: s.obituary(m)})
 	default:
-		g.wire.send(message{Node: m.ID, Container: &Container{ID: m.container}, Loaded: m.loaded && m.dead == nil})
+		g.wire.send(message{Node: m.ID, Container: &Container{ID: m.container}, Loaded: m.loaded && m.dead == nil, Number: m.restarts})
 	}
 }
 
@@ -88,7 +88,7 @@ func (s *Session) obituary(m *member) *NodeError {
 		e = *m.blame
 	}
 	told := s.describe(m, &e)
-	told.Restarts = len(m.restarts)
+	told.Restarts = m.restarts
 	return told
 }
 
@@ -135,7 +135,7 @@ func (s *Session) wantedByGuests(m *member) bool {
 func (s *Session) tellRestart(m *member, text string) {
 	for _, g := range s.guests {
 		delete(g.opened, m)
-		g.wire.send(message{Node: m.ID, Container: m.dead, Restart: text})
+		g.wire.send(message{Node: m.ID, Container: m.dead, Restart: text, Number: m.restarts})
 		s.forget(g)
 	}
 }

@@ -190,7 +190,7 @@ func (s *Session) onMessage(msg message) {
 
 // onIntroduced is how a node is when the session comes to it.
 func (s *Session) onIntroduced(m *member, msg message) {
-	m.container = msg.Container.ID
+	m.container, m.restarts = msg.Container.ID, msg.Number
 	s.setState(m, StateStarting)
 	s.followFromNow(m)
 	if msg.Loaded {
@@ -211,11 +211,12 @@ func (s *Session) followFromNow(m *member) {
 
 // onRestarting is the death of a node's process that has a next one.
 func (s *Session) onRestarting(m *member, msg message) {
-	if !s.takesPart(m) {
+	if !s.takesPart(m) || msg.Number <= m.restarts { // told by the supervisor before
 		return
 	}
 	s.warn(msg.Restart)
-	m.restarts = append(m.restarts, time.Now())
+	m.restarts = msg.Number
+	m.seen++
 	m.closed = false
 	s.setState(m, StateRestarting)
 	m.process = newProcess()

@@ -387,7 +387,7 @@ func (s *Session) settle(m *member) {
 func (s *Session) failNode(m *member, e *NodeError) {
 	s.setState(m, StateFailed)
 	if s.culprit == nil && s.cause == nil && !s.killed {
-		if n := len(m.restarts); n > 0 {
+		if n := m.restarts; n > 0 {
 			if e == nil {
 				e = &NodeError{}
 			}
