@@ -44,18 +44,27 @@ func Down(ctx context.Context, e Engine, project string, uid int) error {
 	return errors.Join(err, p.wipe(), p.leave())
 }
 
-// takeOver locks the project, after asking who has the lock to stop.
+// takeOver locks the project, after asking all that run it to stop. Sessions whose
+// supervisor has just died need one more to end well: the lock is theirs first.
 func (p *place) takeOver(ctx context.Context) error {
 	asked := map[int]bool{}
 	for end := time.Now().Add(askTimeout); ; {
 		err := p.take(Owner{PID: os.Getpid(), Started: time.Now()})
+		pids := owners(p.dir)
 		var running *RunningError
-		if !errors.As(err, &running) {
+		switch {
+		case err == nil && len(pids) == 0:
+			return nil
+		case err == nil:
+			if err := p.leave(); err != nil {
+				return err
+			}
+			err = &RunningError{Project: p.project, Owner: Owner{PID: pids[0], Started: time.Now()}}
+		case !errors.As(err, &running):
 			return err
 		}
-		pids := owners(p.dir)
-		if pid := running.Owner.PID; pid > 0 && holds(pid, p.lockPath()) {
-			pids = append(pids, pid)
+		if running != nil && running.Owner.PID > 0 && holds(running.Owner.PID, p.lockPath()) {
+			pids = append(pids, running.Owner.PID)
 		}
 		for _, pid := range pids {
 			if asked[pid] {
