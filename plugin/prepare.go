@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 
 	"github.com/medianode/docker-medianode/generate"
@@ -152,7 +153,11 @@ func (e *env) unanswered(err error) error {
 	if errors.Is(err, fs.ErrPermission) || strings.Contains(text, "permission denied") {
 		return fmt.Errorf("the Docker engine at %s does not let this user in: permission denied (mostly the group docker is missing)", e.cli.Client().DaemonHost())
 	}
-	return fmt.Errorf("no Docker engine answers at %s: %s", e.cli.Client().DaemonHost(), strings.ReplaceAll(text, "\n", " "))
+	text = strings.ReplaceAll(text, "\n", " ")
+	if errdefs.IsInternal(err) {
+		return fmt.Errorf("the Docker engine at %s fails: %s", e.cli.Client().DaemonHost(), text)
+	}
+	return fmt.Errorf("no Docker engine answers at %s: %s", e.cli.Client().DaemonHost(), text)
 }
 
 // write puts the plan's compose file and what it binds into the state

@@ -24,8 +24,8 @@ const (
 )
 
 // Down removes what a project has left: containers, volumes, networks, shared
-// memory. A session of this machine that still runs is asked to stop first,
-// and given some time.
+// memory, and what probes of processes have left that were killed. A session of
+// this machine that still runs is asked to stop first, and given some time.
 func Down(ctx context.Context, e Engine, project string, uid int) error {
 	p := &place{
 		project: project, dir: Directory(uid, project), root: channel.NewDomain(uid, project).Root,
@@ -41,7 +41,22 @@ func Down(ctx context.Context, e Engine, project string, uid int) error {
 	if taken != nil {
 		return errors.Join(taken, err)
 	}
-	return errors.Join(err, p.wipe(), p.leave())
+	return errors.Join(err, p.wipe(), p.leave(), removeProbes(ctx, e, uid))
+}
+
+// removeProbes removes what belongs to no project: a start that is killed while it
+// looks whether the engine sees this machine's memory has none yet.
+func removeProbes(ctx context.Context, e Engine, uid int) error {
+	left, err := Leftovers(ctx, e, uid)
+	if err != nil {
+		return err
+	}
+	left = slices.DeleteFunc(left, func(l Leftover) bool { return l.Project != "" })
+	if len(left) == 0 {
+		return nil
+	}
+	_, err = RemoveLeftovers(ctx, e, uid, left)
+	return err
 }
 
 // takeOver locks the project, after asking all that run it to stop. Sessions whose
