@@ -236,7 +236,7 @@ func (e *env) config(p *prepared, o sessionOptions) (runtime.Config, error) {
 	c := runtime.Config{
 		Project: p.plan.Name, Domain: p.plan.Domain, Dir: runtime.Directory(p.plan.UID, p.plan.Name),
 		UID: p.plan.UID, GID: p.plan.GID, Session: o.session, Sessions: p.plan.Sessions, Digest: digest, Params: params,
-		ComposeFile: filepath.Join(p.state, "compose.yaml"), Write: p.write, Pipeline: filepath.Join(p.source.dir, filepath.Base(p.source.path)),
+		ComposeFile: filepath.Join(p.state, "compose.yaml"), DeadLetters: filepath.Join(p.state, "dead-letters.jsonl"), Write: p.write, Pipeline: filepath.Join(p.source.dir, filepath.Base(p.source.path)),
 		Channels: p.plan.DataChannels(), SharedMemory: p.plan.SharedMemory,
 		Open: func(d channel.Domain, dir string) (channel.Transport, error) { return iox.Open(d, dir) },
 	}

@@ -3,6 +3,7 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,7 @@ func (s *Session) conclude() {
 			s.warn("node " + m.ID + " has not ended: it was given up")
 		}
 	}
+	s.tellUntold()
 	r := s.account()
 	s.final = &r
 	s.tellCrashes()
@@ -88,6 +90,9 @@ func (s *Session) account() Report {
 		n.Usage = s.usageOf(m)
 		r.Nodes = append(r.Nodes, n)
 		r.Connections = append(r.Connections, connections(m.Node.Node, s.ledgerOf, run)...)
+	}
+	if slices.ContainsFunc(r.Connections, func(c ConnectionReport) bool { return c.GivenUp > 0 }) {
+		r.DeadLetters = s.c.DeadLetters
 	}
 	return r
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -215,6 +216,7 @@ func (s *Session) onRestarting(m *member, msg message) {
 		return
 	}
 	s.warn(msg.Restart)
+	m.fate, _, _ = strings.Cut(msg.Restart, startsAgain)
 	m.restarts = msg.Number
 	m.seen++
 	m.closed = false

@@ -24,6 +24,9 @@ const (
 	failGrace = 10 * time.Second
 )
 
+// startsAgain is what follows a death in the text of its warning.
+const startsAgain = ": starts again in "
+
 // errCancelled is the end of a restart that the session does not want any more.
 var errCancelled = errors.New("the session ended while it waited for its restart")
 
@@ -160,7 +163,8 @@ func (s *Session) revive(m *member) bool {
 	if m.blame != nil {
 		e = *m.blame
 	}
-	text := fmt.Sprintf("%v: starts again in %s, restart %d of %d", s.describe(m, &e), m.delay, len(m.recent), attempts)
+	m.fate = s.describe(m, &e).Error()
+	text := fmt.Sprintf("%s%s%s, restart %d of %d", m.fate, startsAgain, m.delay, len(m.recent), attempts)
 	if m.restarts > m.heard {
 		m.heard = m.restarts
 		m.seen++

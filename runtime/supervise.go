@@ -217,6 +217,8 @@ func (s *Session) onStatus(m *member, st channel.Status) {
 		s.onError(m, st)
 	case channel.EventMetrics:
 		m.metrics = st.Metrics
+	case channel.EventGivenUp:
+		s.onGivenUp(m, st)
 	case channel.EventClosed:
 		m.unread = st.Unread
 		if m.failure != nil && m.state != StateFailed {
