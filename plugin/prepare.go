@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 
 	"github.com/medianode/docker-medianode/generate"
@@ -155,7 +156,11 @@ func (e *env) unanswered(err error) error {
 	if errors.Is(err, fs.ErrPermission) || strings.Contains(text, "permission denied") {
 		return fmt.Errorf("the Docker engine at %s does not let this user in: permission denied (mostly the group docker is missing)", e.cli.Client().DaemonHost())
 	}
-	return fmt.Errorf("no Docker engine answers at %s: %s", e.cli.Client().DaemonHost(), strings.ReplaceAll(text, "\n", " "))
+	text = strings.ReplaceAll(text, "\n", " ")
+	if errdefs.IsInternal(err) {
+		return fmt.Errorf("the Docker engine at %s fails: %s", e.cli.Client().DaemonHost(), text)
+	}
+	return fmt.Errorf("no Docker engine answers at %s: %s", e.cli.Client().DaemonHost(), text)
 }
 
 // write puts the plan's compose file and what it binds into the state
@@ -234,7 +239,7 @@ func (e *env) config(p *prepared, o sessionOptions) (runtime.Config, error) {
 	c := runtime.Config{
 		Project: p.plan.Name, Domain: p.plan.Domain, Dir: runtime.Directory(p.plan.UID, p.plan.Name),
 		UID: p.plan.UID, GID: p.plan.GID, Session: o.session, Sessions: p.plan.Sessions, Digest: digest, Params: params,
-		ComposeFile: filepath.Join(p.state, "compose.yaml"), Write: p.write, Pipeline: filepath.Join(p.source.dir, filepath.Base(p.source.path)),
+		ComposeFile: filepath.Join(p.state, "compose.yaml"), DeadLetters: filepath.Join(p.state, "dead-letters.jsonl"), Write: p.write, Pipeline: filepath.Join(p.source.dir, filepath.Base(p.source.path)),
 		Channels: p.plan.DataChannels(), SharedMemory: p.plan.SharedMemory,
 		Open: func(d channel.Domain, dir string) (channel.Transport, error) { return iox.Open(d, dir) },
 	}

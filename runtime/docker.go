@@ -106,29 +106,41 @@ func (d *docker) removeStaleVolumes(ctx context.Context, p *types.Project) error
 }
 
 func (d *docker) Down(ctx context.Context, project string, grace time.Duration) error {
+	failures := 0
 	for range downTries {
-		// Compose warns on stderr when there is nothing to do.
-		empty, err := d.empty(ctx, project)
-		if empty || err != nil {
-			return err
+		empty, err := d.downOnce(ctx, project, grace)
+		if empty {
+			return nil
 		}
-		if err := d.compose.Down(ctx, project, api.DownOptions{Volumes: true, RemoveOrphans: true, Timeout: &grace}); err != nil {
-			return err
-		}
-		// To compose it is no error if a volume is still in use, as by a
-		// container that somebody else is removing at the same time.
-		if empty, err := d.empty(ctx, project); empty || err != nil {
-			return err
+		if err != nil {
+			if failures++; failures == downFailures || ctx.Err() != nil {
+				return err
+			}
 		}
 		pause(ctx, downPause)
 	}
 	return errors.New("something of it is still in use")
 }
 
-// How often and with which pauses Down tries again.
+// downOnce says whether nothing is left. To compose it is no error if a volume is
+// still in use, as by a container that somebody else is removing at the same time.
+func (d *docker) downOnce(ctx context.Context, project string, grace time.Duration) (bool, error) {
+	// Compose warns on stderr when there is nothing to do.
+	if empty, err := d.empty(ctx, project); empty || err != nil {
+		return empty, err
+	}
+	if err := d.compose.Down(ctx, project, api.DownOptions{Volumes: true, RemoveOrphans: true, Timeout: &grace}); err != nil {
+		return false, err
+	}
+	return d.empty(ctx, project)
+}
+
+// How often and with which pauses Down tries again; one call that fails must not
+// leave everything behind.
 const (
-	downTries = 20
-	downPause = 100 * time.Millisecond
+	downTries    = 20
+	downFailures = 3
+	downPause    = 100 * time.Millisecond
 )
 
 func (d *docker) empty(ctx context.Context, project string) (bool, error) {
@@ -290,6 +302,10 @@ func (d *docker) Sees(ctx context.Context, image, dir string) (bool, error) {
 		}
 		return false, err
 	}
-	_, err = d.cli.Client().ContainerRemove(ctx, made.ID, client.ContainerRemoveOptions{Force: true})
+	for range 2 { // what it proves is proved: an engine that fails once is no reason to stop
+		if err = d.Remove(ctx, Owned{Kind: kindContainer, ID: made.ID}); err == nil {
+			break
+		}
+	}
 	return true, err
 }

@@ -51,6 +51,9 @@ type Config struct {
 	Logs LogSink              // lines of the containers; nil: kept for errors only
 	Warn func(string)         // what is worth saying and no error; also in the report
 	Note func(node, s string) // a node's new state (the State constants)
+	// DeadLetters is a file that frames which were given up are noted in, a DeadLetter
+	// a line; empty: nowhere. Its directory is made.
+	DeadLetters string
 	// Crashed is told of every death of a node's process, with its log, by the
 	// process that supervises.
 	Crashed func(Crash)

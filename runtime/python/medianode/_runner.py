@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import gc
 import glob
 import json
@@ -264,6 +265,7 @@ class Runner:
         )  # fmt: skip
         self.sessions[name] = self.acting = self._caller.owner = session
         self._opening, session.guard = "", self._watch.guard
+        session.gave_up = functools.partial(self._tell, "given_up", name)
         session.open()
         self._tell("ready", name)
 

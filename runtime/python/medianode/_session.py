@@ -29,6 +29,10 @@ MAX_EARLY = 64
 Job = Generator[Callable[[], bool], None, None]
 
 
+def _ignored(**_: Any) -> None:
+    pass
+
+
 def _unguarded(on: bool) -> None:
     """Nobody watches."""
 
@@ -83,6 +87,8 @@ class Session:
         # Called with False before code of the node that may take any time, with
         # True when only process is to come.
         self.guard: Callable[[bool], None] = _unguarded
+        # Called with what is known of a frame that the node is not given again.
+        self.gave_up: Callable[..., None] = _ignored
         self._given = 0  # frames that a call has sent by itself
         self.doing = "open"
         try:
@@ -211,6 +217,8 @@ class Session:
             got: Any = self.ports.take_all() if self._batches else self.ports.take()
         except Exception as err:
             raise failure("process", err) from err
+        while self.ports.letters:
+            self.gave_up(**self.ports.letters.pop(0))
         if got:
             if not self._started:  # a producer has begun, so all have; the command is on its way
                 self.start()
