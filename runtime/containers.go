@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 )
@@ -252,11 +253,26 @@ func (s *Session) follow(m *member, id string, p, before *process) {
 		}
 		m.log.line(l)
 	}
-	out := &liner{node: m.ID, stream: "stdout", each: line}
-	bad := &liner{node: m.ID, stream: "stderr", each: line}
-	err := s.c.Engine.Logs(s.life, id, options, out, bad)
-	out.flush()
-	bad.flush()
+	read := func(ctx context.Context, o LogOptions, through func(io.Writer) io.Writer) error {
+		out := &liner{node: m.ID, stream: "stdout", each: line}
+		bad := &liner{node: m.ID, stream: "stderr", each: line}
+		err := s.c.Engine.Logs(ctx, id, o, through(out), through(bad))
+		out.flush()
+		bad.flush()
+		return err
+	}
+	ctx, cancel := context.WithCancel(s.life)
+	defer cancel()
+	bound := newPace(ctx, p.ended, cancel)
+	bound.tell = func() {
+		s.post(func() { s.warn(fmt.Sprintf("node %s: %s", m.ID, flooded)) })
+	}
+	err := read(ctx, options, bound.of)
+	if bound.given {
+		since = p.last
+		m.log.line(LogLine{Time: time.Now(), Node: m.ID, Stream: "stderr", Text: leftOut})
+		err = read(s.life, LogOptions{Tail: lastLines, Since: since.Format(time.RFC3339Nano)}, func(w io.Writer) io.Writer { return w })
+	}
 	if err != nil && s.life.Err() == nil {
 		s.post(func() { s.warn(fmt.Sprintf("node %s: log: %v", m.ID, err)) })
 	}

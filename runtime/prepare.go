@@ -61,7 +61,14 @@ func (s *Session) prepare(ctx context.Context) error {
 	if err := s.openDoor(); err != nil {
 		return err
 	}
+	s.tellSupervises()
 	return ctx.Err()
+}
+
+func (s *Session) tellSupervises() {
+	if s.c.Supervises != nil {
+		s.c.Supervises()
+	}
 }
 
 // sweep removes what a dead earlier run has left. Whoever holds the lock is

@@ -46,7 +46,7 @@ type Config struct {
 	SharedMemory int64         // bytes that the plan needs; checked before anything is made
 	StopGrace    time.Duration // for draining when the session stops; default 10 s
 
-	// Warn and Note are called by the session's own goroutine: they must return
+	// Warn, Note and Supervises are called by the session's own goroutine: they must return
 	// soon and not call the session.
 	Logs LogSink              // lines of the containers; nil: kept for errors only
 	Warn func(string)         // what is worth saying and no error; also in the report
@@ -57,6 +57,10 @@ type Config struct {
 	// Crashed is told of every death of a node's process, with its log, by the
 	// process that supervises.
 	Crashed func(Crash)
+
+	// Supervises is called when this process begins to supervise the project: it
+	// starts it, or takes it over.
+	Supervises func()
 
 	// Open opens the transport of a domain; dir is the shm of the project's
 	// directory, /dev/shm of its containers.

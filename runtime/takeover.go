@@ -114,6 +114,7 @@ func (s *Session) promote() error {
 	}
 	s.seat.Supervises = true
 	_ = s.seat.write() // it is for the eye
+	s.tellSupervises()
 	s.group.Go(func() {
 		err := s.watch()
 		if err == nil {
