@@ -146,6 +146,9 @@ func (e *env) sessionConfig(p *prepared, o upOptions) (runtime.Config, error) {
 	}
 	c.Logs = logSink(e.cli.Err(), e.color(), o.format == "json")
 	c.Supervises = o.exposed.supervises
+	if e.traces.On() {
+		c.Traced = o.phases.frame
+	}
 	c.Warn = func(text string) { fmt.Fprintln(e.cli.Err(), "warning:", text) }
 	return c, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/medianode/docker-medianode/generate/image"
 	"github.com/medianode/docker-medianode/plugin/tracing"
 	"github.com/medianode/docker-medianode/runtime"
+	"github.com/medianode/docker-medianode/runtime/channel"
 )
 
 // trace begins the span of a command, of which those of its parts are children;
@@ -107,6 +108,11 @@ func (p *phases) note(node, state string) {
 	if p.span != nil {
 		p.span.AddEvent(state, trace.WithAttributes(attribute.String("medianode.node", node)))
 	}
+}
+
+// frame is what a node did with a sampled frame, in whatever phase.
+func (p *phases) frame(node string, s channel.Span) {
+	p.e.traces.Frame(trace.SpanContextFromContext(p.ctx), node, s)
 }
 
 // end ends the last one.

@@ -63,6 +63,40 @@ func (r *receiver) one(t *testing.T, name string) *otlp.Span {
 	return found[0]
 }
 
+// Frames have a trace each, from their source through the nodes; a few of many.
+func TestFrameTraces(t *testing.T) {
+	s := newStage(t, "frametraces", chain("Paced", "Echo"))
+	to := newReceiver(t)
+	s.env = append(s.env, "OTEL_EXPORTER_OTLP_ENDPOINT="+to.URL)
+	s.up().is(t, 0)
+	up, first := to.one(t, "docker medianode up"), to.named("frame src.output")
+	if len(first) < 3 || len(first) > 5 { // one a second, of three seconds
+		t.Errorf("%d of 600 frames were sampled", len(first))
+	}
+	for _, f := range first {
+		if links := f.GetLinks(); len(f.GetParentSpanId()) != 0 || len(links) != 1 || string(links[0].GetTraceId()) != string(up.GetTraceId()) {
+			t.Errorf("the first span: %v", f)
+		}
+		last := f.GetStartTimeUnixNano()
+		for _, name := range []string{"process mid", "process out"} {
+			found := 0
+			for _, p := range to.named(name) {
+				if string(p.GetTraceId()) != string(f.GetTraceId()) {
+					continue
+				}
+				found++
+				if string(p.GetParentSpanId()) != string(f.GetSpanId()) || p.GetStartTimeUnixNano()+1e6 < last || p.GetEndTimeUnixNano() < p.GetStartTimeUnixNano() {
+					t.Errorf("%v after %d", p, last)
+				}
+				last = p.GetStartTimeUnixNano()
+			}
+			if found != 1 {
+				t.Errorf("%d spans of %s in trace %x", found, name, f.GetTraceId())
+			}
+		}
+	}
+}
+
 func TestTraces(t *testing.T) {
 	s := newStage(t, "traces", chain("Few", "Echo"))
 	to := newReceiver(t)

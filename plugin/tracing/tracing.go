@@ -88,7 +88,7 @@ func FromEnv(ctx context.Context, getenv func(string) string, version string) (*
 		return Off(), err
 	}
 	w := &watched{SpanExporter: to}
-	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(w), sdktrace.WithResource(r))
+	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(w), sdktrace.WithResource(r), sdktrace.WithIDGenerator(generator{}))
 	return &Traces{Tracer: provider.Tracer(scope, trace.WithInstrumentationVersion(version)), provider: provider, exporter: w}, nil
 }
 
