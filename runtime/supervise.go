@@ -219,6 +219,12 @@ func (s *Session) onStatus(m *member, st channel.Status) {
 		m.metrics = st.Metrics
 	case channel.EventGivenUp:
 		s.onGivenUp(m, st)
+	case channel.EventSpans:
+		for _, span := range st.Spans {
+			if s.c.Traced != nil {
+				s.c.Traced(m.ID, span)
+			}
+		}
 	case channel.EventClosed:
 		m.unread = st.Unread
 		if m.failure != nil && m.state != StateFailed {

@@ -65,7 +65,7 @@ class Runner:
         self.sessions: dict[str, Session] = {}
         self.acting: Optional[Session] = None  # the session at work
         self._prototype: Optional[Node] = None
-        self._pending: list[tuple[str, str, dict[str, Any]]] = []  # commands
+        self._pending: list[tuple[str, str, dict[str, Any]]] = []  # commands, each with all of it
         self._exit = False
         self._orphaned = False
         self._gone_since: Optional[float] = None  # when the runtime was found gone
@@ -209,7 +209,7 @@ class Runner:
         if what == "stop" and name in self.sessions:
             self.sessions[name].stop()
         else:
-            self._pending.append((what, name, command.get("params") or {}))
+            self._pending.append((what, name, command))
 
     def _stopping(self) -> bool:
         """Say, to any thread of the node, whether it is to end."""
@@ -220,11 +220,11 @@ class Runner:
             self._notice(now)
         return self.signals.at is not None or self._orphaned
 
-    def _obey(self, command: str, name: str, params: dict[str, Any]) -> None:
+    def _obey(self, command: str, name: str, more: dict[str, Any]) -> None:
         session = self.sessions.get(name)
         if command == "open":
             try:
-                self._open(name, params)
+                self._open(name, more.get("params") or {}, bool(more.get("trace")))
             except NodeFailure as problem:
                 if not any(other != name for other in self.sessions):
                     raise
@@ -252,7 +252,7 @@ class Runner:
             states[name] = "running" if session.started else "ready"
         return states
 
-    def _open(self, name: str, params: dict[str, Any]) -> None:
+    def _open(self, name: str, params: dict[str, Any], trace: bool) -> None:
         if name in self.sessions or self._prototype is None:
             log(f"session {name} is open already")
             return
@@ -263,6 +263,8 @@ class Runner:
             name, self._prototype, self._config, self._transport, self._caller,
             self._patience, self._stopping, self._foreign_patience, self._turn, params,
         )  # fmt: skip
+        if trace:
+            session.trace()
         self.sessions[name] = self.acting = self._caller.owner = session
         self._opening, session.guard = "", self._watch.guard
         session.gave_up = functools.partial(self._tell, "given_up", name)
@@ -272,6 +274,7 @@ class Runner:
     def _closed(self, session: Session) -> None:
         self._waiter_closed()
         self.status.tell_metrics(self._patience, session, last=True)
+        self.status.tell_spans(self._patience, session, last=True)
         del self.sessions[session.session]
         self._note_end(session.session, "closed")
         self._running = any(s.started for s in self.sessions.values())

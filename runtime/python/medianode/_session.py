@@ -15,6 +15,7 @@ from ._host import attach
 from ._metrics import Metrics
 from ._node import Node
 from ._ports import Ports, log
+from ._spans import Spans
 from ._user import Caller, NodeFailure, failure
 from ._wait import Check
 
@@ -89,12 +90,17 @@ class Session:
         self.guard: Callable[[bool], None] = _unguarded
         # Called with what is known of a frame that the node is not given again.
         self.gave_up: Callable[..., None] = _ignored
+        self._spans: Optional[Spans] = None
         self._given = 0  # frames that a call has sent by itself
         self.doing = "open"
         try:
             self.ports = Ports(transport, config, name)
         except Exception as err:
             raise NodeFailure("open", str(err)) from err
+
+    def trace(self) -> None:
+        """Note what becomes of sampled frames; a source samples them."""
+        self._spans = self.ports.spans = Spans(not self._config.inputs)
 
     def open(self) -> None:
         """Call the node's open."""
@@ -169,6 +175,8 @@ class Session:
                 if inherits:
                     header.pts = cause._header.pts
                 header.trace_id = cause._header.trace_id
+            if self._spans is not None:
+                self._spans.sending(header, port)
 
         return self.ports.loan(header, size, port, complete, patience)
 
@@ -213,6 +221,8 @@ class Session:
         if not self._config.inputs:
             return self._produce()
         self.ports.done()  # the call for what was taken before has returned
+        if self._spans is not None:
+            self._spans.end()
         try:
             got: Any = self.ports.take_all() if self._batches else self.ports.take()
         except Exception as err:
@@ -222,6 +232,8 @@ class Session:
         if got:
             if not self._started:  # a producer has begun, so all have; the command is on its way
                 self.start()
+            if self._spans is not None:
+                self._spans.begin(got if self._batches else (got,))
             if self._batches:
                 self._process_batch(got)
             else:

@@ -185,6 +185,7 @@ class Watch:
             for session in list(self._runner.sessions.values()):
                 try:
                     self._runner.status.tell_metrics(_give_up_at(now + TELL_WITHIN), session)
+                    self._runner.status.tell_spans(_give_up_at(now + TELL_WITHIN), session)
                 except Abandoned:
                     pass  # the runtime reads nothing now; the last figures are told at the end
 
