@@ -157,6 +157,7 @@ func TestSessionsRefused(t *testing.T) {
 func TestExceptionInOneSession(t *testing.T) {
 	r := newSharedRig(t, 0, 2)
 	r.mid.raiseIn = "s2"
+	r.mid.raiseTimes.Store(1)
 	s := r.start()
 	c, _ := r.second(10)
 	guest, err := Start(t.Context(), c)

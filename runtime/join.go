@@ -227,6 +227,7 @@ func (s *Session) onRestarting(m *member, msg message) {
 		return
 	}
 	s.warn(msg.Restart)
+	m.forgetReopening()
 	m.restarts = append(m.restarts, time.Now())
 	m.closed = false
 	s.setState(m, StateRestarting)
@@ -247,6 +248,7 @@ func (s *Session) onEnded(m *member, msg message) {
 		return
 	}
 	took := s.takesPart(m)
+	m.forgetReopening()
 	m.exited, m.deadline, m.dead = true, time.Time{}, msg.Container
 	s.expect(m, false)
 	if took {

@@ -61,10 +61,11 @@ func (r Restart) used(restarts []time.Time, now time.Time) int {
 type revival struct {
 	restarts []time.Time
 	reviving bool // its container is dead and will be started
-	cancel   context.CancelFunc
-	blame    *NodeError    // why its container was killed
-	delay    time.Duration // before the last restart
-	born     time.Time     // start of the present process, if it is not the first
+	reopening
+	cancel context.CancelFunc
+	blame  *NodeError    // why its container was killed
+	delay  time.Duration // before the last restart
+	born   time.Time     // start of the present process, if it is not the first
 }
 
 func (r *revival) cancelRevival() {
@@ -290,6 +291,9 @@ func (s *Session) stopRevivals() {
 			continue
 		}
 		s.expect(m, false)
+		if s.stopReopening(m) {
+			continue
+		}
 		others := s.wantedByGuests(m)
 		if !others {
 			m.cancelRevival()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from fake_runtime import FakeRuntime, NodeProcess, entering, leaving, payload, u
 from nodes import collect, send_text, write
 
 from medianode._config import SESSION_MARK, Spec
+from medianode._ledger import R_DROPPED, R_EXPECTED, W_EXPECTED, Ledger, slot_index
 
 NODES = """
 import time
@@ -37,10 +39,16 @@ class Count(Node):
 class Stream:
     """One session's channels, with the test at both ends."""
 
-    def __init__(self, node: Many, name: str) -> None:
+    dropped_at = slot_index(0) + R_DROPPED
+
+    def __init__(self, node: Many, name: str, comes_back: bool = False) -> None:
         self.node, self.name = node, name
-        self.writer = node.runtime.publisher(node.runtime.create(node.entry.of_session(name)))
-        self.reader = node.runtime.subscriber(node.runtime.create(node.exit.of_session(name)))
+        into, out = (node.runtime.create(spec.of_session(name)) for spec in (node.entry, node.exit))
+        for spec in (into, out) if comes_back else ():
+            ledger = Ledger(spec.name, 1)
+            ledger.words[W_EXPECTED] = ledger.words[slot_index(0) + R_EXPECTED] = 1
+            ledger.close()
+        self.writer, self.reader = node.runtime.publisher(into), node.runtime.subscriber(out)
 
     def open(self, **params: Any) -> Stream:
         self.node.tell("open", self.name, **params)
@@ -75,9 +83,16 @@ class Many(NodeProcess):
     """A node with channels for any number of sessions."""
 
     def __init__(
-        self, runtime: FakeRuntime, path: Path, node_type: str = "user:Echo", code: str = NODES, **more: Any
+        self,
+        runtime: FakeRuntime,
+        path: Path,
+        node_type: str = "user:Echo",
+        code: str = NODES,
+        retry: bool = False,
+        **more: Any,
     ) -> None:
-        self.entry = self.of_any(runtime.spec("in"))
+        entry = self.of_any(runtime.spec("in"))
+        self.entry = dataclasses.replace(entry, readers=(dataclasses.replace(entry.readers[0], retry=retry),))
         self.exit = self.of_any(runtime.spec("out", buffer=2))
         super().__init__(
             runtime, node_type, write(path, code), inputs=[entering(self.entry)], outputs=[leaving(self.exit)], **more

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
 from fake_runtime import FakeRuntime, NodeProcess, ended, leaving, payload, until
 from nodes import collect, send_text, write
 from sessions import NODES, Many, Stream
@@ -148,3 +149,46 @@ def test_sources_of_several_sessions(runtime: FakeRuntime, tmp_path: Path) -> No
     node.tell("exit")
     node.expect("bye")
     assert node.wait()[0] == 0
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+@pytest.mark.parametrize("retry", [False, True])
+def test_a_session_opens_again_after_its_exception(
+    runtime: FakeRuntime, tmp_path: Path, retry: bool, concurrent: bool
+) -> None:
+    """In the same process, with what it had not finished, or without; the other one hears nothing of it."""
+    code = f"""
+class N(Node):
+    concurrent = {concurrent}
+    def load(self): self.opened = []
+    def open(self, session):
+        self.opened.append(session)
+        self.seen = 0
+    def process(self, frame):
+        self.seen += 1
+        kept = self.loan_bytes(1) if frame.text == "bad" else frame
+        if frame.text == "bad": raise ValueError(kept)
+        return Frame.from_text(f"{{frame.text}} {{self.seen}} {{self.opened.count(self.session)}}")
+"""
+    node = Many(runtime, tmp_path, "user:N", code=code, retry=retry)
+    one, two = Stream(node, "one", comes_back=True).start(), Stream(node, "two").start()
+    assert [one.give("a"), one.give("b"), two.give("a")] == ["a 1 1", "b 2 1", "a 1 1"]
+    for text in ("bad", "c"):
+        send_text(one.writer, text)
+    for tries in range(1, 4 if retry else 2):
+        error = node.expect("error")
+        assert (error["session"], error["goes_on"], error["sequence"]) == ("one", True, 2)
+        assert node.expect("closed")["session"] == "one"
+        assert two.give("b") == f"b {tries + 1} 1"
+        one.start()
+        one.writer.refresh()
+    times = 4 if retry else 2
+    if retry:  # given up at its third death
+        assert one.next() == "c 1 4"
+    assert one.give("d") == f"d {2 if retry else 1} {times}"
+    frames, end = one.end()
+    assert (frames, end.flags & FAILED, end.sequence) == ([], 0, 4 if retry else 3)
+    assert one.writer.ledger.words[one.dropped_at] == 1  # that which was given up, or the one behind it
+    two.end()
+    node.done("one", "two")
+    assert ("frame 2 of input input from src crashed the node 3 times: skipped" in node.err) == retry
