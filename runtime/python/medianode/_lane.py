@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional, Protocol
 from . import _iox
 from ._errors import Abandoned, WouldBlock
 from ._life import Life
-from ._log import at_work
+from ._log import at_work, print_kept
 from ._session import Session
 from ._user import Caller, NodeFailure
 from ._wait import CHECK_EVERY_MS
@@ -138,6 +138,7 @@ class Lane:
         """Let a session go."""
         self.wait_anew()
         self.sessions.pop(session.session, None)
+        print_kept()
         self.begin("")
         self._running = any(s.started for s in self.sessions.values())
 

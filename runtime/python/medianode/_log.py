@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Optional
 
 if TYPE_CHECKING:
     import logging
@@ -148,21 +149,61 @@ class SessionStream(io.TextIOWrapper):
     code that is. Bytes, C code and other processes write as ever.
     """
 
-    _fresh = True  # the last text was a whole line
+    #: Whether sessions print at the same time. Then each one's line is kept until
+    #: it is whole: ``print`` writes it in pieces.
+    apart = False
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._line: Optional[str] = None  # whose line is not at its end
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)  # what is kept is the parent's to print
+
+    def _forget(self) -> None:
+        self._kept: dict[str, str] = {}
+        self._keeping = threading.RLock()  # a finaliser may print in the middle of a print
 
     def write(self, text: str, /) -> int:
         """Write text, marked where it begins a line."""
         if not isinstance(text, str) or not text:
             return super().write(text)
-        fresh, self._fresh = self._fresh, text[-1] == "\n"
         name = at_work.get()
-        if name:
-            super().write(_marked(text, f"{_MARK}{name} ", fresh))
-        elif fresh and text.startswith(_MARK):
-            super().write(f"{_MARK} {text}")  # it is no mark of ours
-        else:
-            super().write(text)
+        if not (self.apart and name):
+            self._put(name, text)
+            return len(text)
+        with self._keeping:
+            whole = self._kept.pop(name, "") + text
+            end = len(whole) if len(whole) > _MAX_KEPT else whole.rfind("\n") + 1
+            if end < len(whole):
+                self._kept[name] = whole[end:]
+            if end:
+                self._put(name, whole[:end])
         return len(text)
+
+    def flush(self) -> None:
+        """Write what is kept of this session; of all, where none is at work."""
+        name = at_work.get()
+        with self._keeping:
+            for kept in [name] if name else list(self._kept):
+                self._put(kept, self._kept.pop(kept, ""))
+        super().flush()
+
+    def _put(self, name: str, text: str) -> None:
+        if not text:
+            return
+        if name and self._line and self._line != name:
+            super().write("\n")
+            self._line = None
+        fresh, self._line = self._line is None, None if text[-1] == "\n" else name
+        if name:
+            text = _marked(text, f"{_MARK}{name} ", fresh)
+        elif fresh and text.startswith(_MARK):
+            text = f"{_MARK} {text}"  # it is no mark of ours
+        super().write(text)
+
+
+# Characters of a line that are kept until it is whole.
+_MAX_KEPT: Final = 1 << 16
 
 
 def _marked(text: str, mark: str, fresh: bool) -> str:
@@ -184,6 +225,16 @@ def mark_sessions() -> None:
         marked.before = stream  # type: ignore[attr-defined]  # or its end would close the file
         setattr(sys, name, marked)
         setattr(sys, f"__{name}__", marked)
+
+
+def print_kept() -> None:
+    """Print what the session at work has printed without the end of a line."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if isinstance(stream, SessionStream):
+            try:
+                stream.flush()
+            except (OSError, ValueError):  # closed
+                pass
 
 
 def handle_standard_logging() -> None:

@@ -18,7 +18,7 @@ from ._errors import Abandoned, ChannelError, ConfigError
 from ._host import LoadHost
 from ._lane import Lane, Worker
 from ._life import Life
-from ._log import handle_standard_logging, mark_sessions
+from ._log import SessionStream, handle_standard_logging, mark_sessions
 from ._node import Node
 from ._ports import log
 from ._session import Session
@@ -110,6 +110,7 @@ class Runner:
             self._lane.caller.value(self._prototype.load())
         except BaseException as err:
             raise failure("load", err) from err
+        SessionStream.apart = bool(self._prototype.concurrent)
 
     def _loop(self) -> None:
         lane = self._lane

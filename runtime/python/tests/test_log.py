@@ -220,3 +220,47 @@ class N(Node):
     assert pipe.run("x")[0] == [b"utf-8strict"]
     pipe.done()
     assert pipe.node.marked[0 if name == "stdout" else 1] == "session=main abc\nsession=main ab\n"
+
+
+def test_lines_of_sessions_that_print_at_once(runtime: FakeRuntime, tmp_path: Path) -> None:
+    """Each is whole, although print writes it in pieces."""
+    code = """
+import sys, threading, time
+together = threading.Barrier(2)
+class N(Node):
+    concurrent = True
+    def process(self, frame):
+        sys.setswitchinterval(1e-5)
+        together.wait()
+        for i in range(300):
+            print("a", "line", "in", "pieces", i)
+            sys.stderr.write("b")
+            self.log.info("b")
+            sys.stderr.write(f"{i}\\n")
+        print("no end", end="")
+        if self.session == "one":
+            together.wait()
+            time.sleep(0.1)
+            print(end="", flush=True)
+            time.sleep(0.1)
+        else:
+            print(" of", end="")
+            together.wait()
+            print(" it", end="", flush=True)
+"""
+    node = Many(runtime, tmp_path, "user:N", code=code)
+    streams = [Stream(node, name).start() for name in ("one", "two")]
+    for stream in streams:
+        send_text(stream.writer, "x")
+    for stream in streams:
+        stream.end()
+    node.done("one", "two")
+    out, err = (text.splitlines() for text in node.marked)
+    for name in ("one", "two"):
+        mark = f"session={name} "
+        mine = [line for line in out if line.startswith(mark)]
+        assert mine[:300] == [f"{mark}a line in pieces {i}" for i in range(300)]
+        assert mine[300:] == [mark + ("no end of it" if name == "two" else "no end")]
+        said = [line for line in err if line.startswith(mark) and "level" not in line]
+        assert len(said) == 300
+    assert len(out) == 602
