@@ -57,7 +57,7 @@ type script struct {
 	memory int64
 
 	raiseIn    string               // a session beside the first one in which an exception happens
-	raiseTimes atomic.Int64         // how often
+	raiseTimes *atomic.Int64        // how often
 	raiseAfter int                  // frames; 0: at the end of its input
 	opened     chan channel.Command // of sessions beside the first one; nil: not told
 }

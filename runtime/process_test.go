@@ -102,7 +102,14 @@ func (p *fakeProcess) say(st channel.Status) {
 	switch st.Event {
 	case channel.EventReady:
 		p.states.Store(st.Session, channel.SessionReady)
+	case channel.EventError:
+		if st.GoesOn {
+			p.states.Store(st.Session, channel.SessionFailed)
+		}
 	case channel.EventClosed:
+		if state, _ := p.states.Load(st.Session); state == channel.SessionFailed {
+			break
+		}
 		p.states.Store(st.Session, channel.SessionClosed)
 	}
 	text, _ := json.Marshal(st)

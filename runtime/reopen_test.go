@@ -3,6 +3,7 @@ package runtime
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -14,6 +15,7 @@ func failingRig(t *testing.T, times int64, restart Restart) (*rig, *Session, *Se
 	r := newSharedRig(t, 0, 2)
 	r.again(restart)
 	r.mid.raiseIn, r.mid.raiseAfter = "s2", 10
+	r.mid.raiseTimes = new(atomic.Int64)
 	r.mid.raiseTimes.Store(times)
 	s := r.start()
 	c, out := r.second(0)
@@ -75,7 +77,9 @@ func TestSessionOpensAgainNoMore(t *testing.T) {
 func TestStopBeforeASessionOpensAgain(t *testing.T) {
 	for _, first := range []bool{false, true} {
 		r, s, guest, _ := failingRig(t, 9, Restart{Policy: "always", MaxAttempts: 9})
-		if !eventually(func() bool { return guest.Report().Nodes[1].State == StateRestarting && len(guest.Report().Warnings) >= 3 }) {
+		if !eventually(func() bool {
+			return guest.Report().Nodes[1].State == StateRestarting && len(guest.Report().Warnings) >= 3
+		}) {
 			t.Fatalf("%+v", guest.Report())
 		}
 		if first { // the container is the guest's alone then
@@ -116,4 +120,28 @@ func TestDeathBeforeASessionOpensAgain(t *testing.T) {
 		t.Errorf("%+v", report)
 	}
 	r.end(s)
+}
+
+// The process that supervises may end meanwhile: another one opens the session again.
+func TestTakeoverBeforeASessionOpensAgain(t *testing.T) {
+	r, s, guest, out := failingRig(t, 4, Restart{Policy: "on-failure", MaxAttempts: 9})
+	if !eventually(func() bool {
+		return len(guest.Report().Warnings) == 4 && guest.Report().Nodes[1].State == StateRestarting
+	}) {
+		t.Fatalf("%+v", guest.Report())
+	}
+	if err := errors.Join(s.Stop(t.Context()), s.Close()); err != nil {
+		t.Error(err)
+	}
+	n := out.len()
+	if !eventually(func() bool { return out.len() > n+20 }) {
+		t.Fatalf("frames do not flow again: %d, then %d: %+v", n, out.len(), guest.Report())
+	}
+	if err := guest.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if report := guest.Report(); report.Nodes[1].Restarts != 4 {
+		t.Errorf("%+v", report)
+	}
+	r.end(guest)
 }

@@ -196,6 +196,7 @@ func (s *Session) onReport(m *member, st channel.Status) {
 		if m.closed || s.stopping {
 			return
 		}
+		m.forgetReopening()
 		s.setState(m, StateOpening)
 		s.command(m, channel.CommandOpen)
 	case channel.SessionReady:
