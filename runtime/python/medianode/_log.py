@@ -163,6 +163,11 @@ class SessionStream(io.TextIOWrapper):
         self._kept: dict[str, str] = {}
         self._keeping = threading.RLock()  # a finaliser may print in the middle of a print
 
+    @property
+    def keeps(self) -> bool:
+        """Whether something is kept."""
+        return bool(self._kept)
+
     def write(self, text: str, /) -> int:
         """Write text, marked where it begins a line."""
         if not isinstance(text, str) or not text:
@@ -230,7 +235,7 @@ def mark_sessions() -> None:
 def print_kept() -> None:
     """Print what the session at work has printed without the end of a line."""
     for stream in (sys.__stdout__, sys.__stderr__):
-        if isinstance(stream, SessionStream):
+        if isinstance(stream, SessionStream) and stream.keeps:
             try:
                 stream.flush()
             except (OSError, ValueError):  # closed

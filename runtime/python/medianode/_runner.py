@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import gc
-import json
 import sys
 import threading
 import time
@@ -13,6 +11,7 @@ from typing import Any, NoReturn, Optional
 
 from . import _fork, _iox, _process
 from ._cgroup import Usage, whole_use
+from ._commands import Commands
 from ._config import NodeConfig, from_environment
 from ._errors import Abandoned, ChannelError, ConfigError
 from ._host import LoadHost
@@ -38,8 +37,6 @@ FAIL_GRACE = 5.0
 THREAD_GRACE = 2.0
 # How many ended sessions a node remembers.
 MAX_ENDED = 64
-# How often node.stopping really asks.
-ASK_EVERY = 0.01
 
 
 class Runner:
@@ -54,21 +51,19 @@ class Runner:
         self.status = Status(self._transport, config.status)
         self._control = Subscriber(self._transport, config.control, 0)
         self.life = Life(self._control)
-        self._hearing = threading.Lock()
+        self._commands = Commands(self._control, self._stop_at_once)
         # That of this thread, with all sessions unless the class is concurrent.
-        self._lane = Lane(self.life, self, config.wait, self._control, self._wanted)
+        self._lane = Lane(self.life, self, config.wait, self._control, self._commands.wait)
         self._lanes: dict[str, Lane] = {}  # of all open sessions
         self._deciding = threading.Lock()  # whether a session is the only one
         self._workers: list[Worker] = []
         self._prototype: Optional[Node] = None
-        self._pending: list[tuple[str, str, dict[str, Any]]] = []  # commands
         self._exit = False
         self._doomed = False  # the only session has failed
         self._cut = False  # inputs that went on are cut off
         self._code = 0
         self._broken: Optional[BaseException] = None
         self._ended: dict[str, str] = {}  # how the last sessions ended
-        self._asked = 0.0
         self._watch = Watch(self, config.timeout_ms if config.inputs else 0, Usage(config.domain.root, config.id))
 
     def run(self) -> int:
@@ -117,7 +112,7 @@ class Runner:
         while not self._exit and self._broken is None:
             busy = False
             if not self._doomed:
-                busy = self._commands()
+                busy = self._obey()
             elif not self._lanes:
                 return
             busy = lane.step() or busy
@@ -177,46 +172,25 @@ class Runner:
 
     # -- commands -----------------------------------------------------------------
 
-    def _commands(self) -> bool:
-        self._hear()
-        if not self._pending:
-            return False
-        self._obey(*self._pending.pop(0))
-        return True
-
-    def _hear(self) -> None:
-        """Take a command. What only sets a mark is done at once, the rest between the node's calls."""
-        if not self._hearing.acquire(False):
-            return  # another thread of the node asks whether it is to stop
-        try:
-            got = self._control.take()
-            if got is None:
-                return
-            command = json.loads(ctypes.string_at(got.address, got.length))
-            del got
-        finally:
-            self._hearing.release()
-        what, name = command.get("command", ""), command.get("session") or "main"
-        if what == "stop" and name in self._lanes:
-            session = self._lanes[name].sessions.get(name)
-            if session is not None:
-                session.stop()
-        self._pending.append((what, name, command.get("params") or {}))
-
-    def _wanted(self) -> bool:
-        self._hear()
-        return bool(self._pending)
+    def _stop_at_once(self, name: str) -> None:
+        """Let a session know that it is to stop, wherever it is."""
+        lane = self._lanes.get(name)
+        session = None if lane is None else lane.sessions.get(name)
+        if session is not None:
+            session.stop()
 
     def _stopping(self) -> bool:
         """Say, to any thread of the node, whether it is to end."""
-        now = time.monotonic()
-        if now - self._asked > ASK_EVERY:
-            self._asked = now
-            self._hear()
-            self.life.notice(now)
+        if self._commands.hear_now_and_then():
+            self.life.notice(time.monotonic())
         return self.life.ending
 
-    def _obey(self, command: str, name: str, params: dict[str, Any]) -> None:
+    def _obey(self) -> bool:
+        """Do as the next command says; False if there is none."""
+        told = self._commands.next()
+        if told is None:
+            return False
+        command, name, params = told
         lane = self._lanes.get(name)
         if command == "open":
             self._open(name, params)
@@ -230,6 +204,7 @@ class Runner:
             self._tell(self._lane, "report", sessions=self._states())
         elif command == "exit":
             self._exit = True
+        return True
 
     def _states(self) -> dict[str, str]:
         """Say how every session is, for a runtime that was not there."""
