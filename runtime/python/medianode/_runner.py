@@ -263,7 +263,7 @@ class Runner:
         if _fork.in_child():
             raise problem
         with self._deciding:
-            if not any(other != name for other in self._lanes):
+            if not any(other != name for other in list(self._lanes)):
                 self._doomed = True
                 raise problem
         self.tell_failure(problem, name, lane.patience, goes_on=True)
