@@ -67,6 +67,7 @@ test: toolchain engine base-images install $(VENV)/complete $(TESTSUM) ## set ev
 	PYTHONPATH=runtime/python $(VENV)/bin/pytest runtime/python || failed=1; \
 	$(GOTEST) ./generate/image/store -run 'EveryByte|Truncated' || failed=1; \
 	PYTHONPATH=$(CURDIR)/runtime/python $(GOTEST) -race ./... || failed=1; \
+	.ci/engine trim || failed=1; \
 	exit $$failed
 
 pythons: ## the SDK's tests on every Python from 3.9 to 3.13 that is here

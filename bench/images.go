@@ -296,11 +296,11 @@ nodes:
 		// Equal bytes are equal layers, whatever made them: only other bytes are cold.
 		const made = "        os.makedirs(f\"{LAYERS}/{name}/root\", exist_ok=True)\n"
 		for i, f := range img.Context {
-			if f.Path != "build.py" {
+			if f.Path != "build/layers.py" {
 				continue
 			}
 			if !bytes.Contains(f.Data, []byte(made)) {
-				return img, errors.New("build.py does not make layers where it did")
+				return img, errors.New("build does not make layers where it did")
 			}
 			img.Context[i].Data = bytes.ReplaceAll(f.Data, []byte(made), []byte(made+"        open(f\"{LAYERS}/{name}/root/"+mark+"\", \"w\").write(\""+mark+"\")\n"))
 		}

@@ -37,7 +37,7 @@ func TestBase(t *testing.T) {
 			t.Errorf("%q in\n%s", unwanted, text)
 		}
 	}
-	if img.Ref != "team/base:1" || img.Base != "python:3.12-slim" || img.Platform != "linux/amd64" || len(img.Context) != 3 {
+	if img.Ref != "team/base:1" || img.Base != "python:3.12-slim" || img.Platform != "linux/amd64" || len(img.Context) != 10 {
 		t.Errorf("got %+v", img)
 	}
 	for _, f := range img.Context {

@@ -24,7 +24,8 @@ const (
 	// a node and a port.
 	rootSize    = 16 * mib
 	tmpfs       = "/tmp:size=64m,mode=1777"
-	stopGrace   = types.Duration(10_000_000_000) // 10 s
+	millisecond = types.Duration(1_000_000) // in nanoseconds
+	stopGrace   = 10_000 * millisecond
 	networkName = "default"
 )
 
@@ -58,9 +59,10 @@ func (p *Plan) service(n *Node) types.ServiceConfig {
 	yes := true
 	grace := stopGrace
 	s := types.ServiceConfig{
-		Name:    n.Service,
-		Restart: p.restart(n),
-		Deploy:  devices(n.docker.GPUDevices),
+		Name:         n.Service,
+		Restart:      p.restart(n),
+		Deploy:       devices(n.docker.GPUDevices),
+		WorkloadSpec: types.WorkloadSpec{HealthCheck: healthCheck(n)},
 		ContainerSpec: types.ContainerSpec{
 			Image: n.Image, PullPolicy: types.PullPolicyNever, Command: command(n),
 			User:            fmt.Sprintf("%d:%d", p.UID, p.GID),
@@ -119,6 +121,24 @@ func command(n *Node) types.ShellCommand {
 		words = append(words, w.V)
 	}
 	return words
+}
+
+// aliveFile is on the container's own tmpfs. The node writes the second since
+// boot in it in which its thread was last outside of user code.
+const aliveFile = "/tmp/medianode-alive"
+
+// healthCheck asks whether the node's thread came by within five seconds. The
+// shell does it alone: each further process would double what a check costs.
+func healthCheck(n *Node) *types.HealthCheckConfig {
+	if n.HealthIntervalS == 0 {
+		return nil
+	}
+	const test = `read -r now _ </proc/uptime && read -r at <` + aliveFile + ` && [ $((${now%.*} - at)) -le 5 ] || { echo "the node's thread has not come by for more than 5 s, or never"; exit 1; }`
+	interval, timeout := types.Duration(n.HealthIntervalS)*1000*millisecond, 5000*millisecond
+	start, retries := types.Duration(n.StartTimeoutMS)*millisecond, uint64(3)
+	return &types.HealthCheckConfig{
+		Test: types.HealthCheckTest{"CMD-SHELL", test}, Interval: &interval, Timeout: &timeout, StartPeriod: &start, Retries: &retries,
+	}
 }
 
 // devices asks for GPUs: those named, or all.

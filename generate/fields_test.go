@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/medianode/docker-medianode/generate"
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -162,6 +163,26 @@ func TestRestart(t *testing.T) {
 		}
 		if a, b := p.Project().Services["a"].Restart, other.Project().Services["a"].Restart; a != want.attached || b != want.portable {
 			t.Errorf("%s: attached %q, portable %q", text, a, b)
+		}
+	}
+}
+
+func TestHealthCheck(t *testing.T) {
+	for _, form := range []generate.Host{attached(), portable()} {
+		p := must(t, hop("", "    start_timeout_ms: 7000\n", "      health_interval_s: 30\n", ""), form, code())
+		check := p.Project().Services["a"].HealthCheck
+		if check == nil || time.Duration(*check.Interval) != 30*time.Second || time.Duration(*check.StartPeriod) != 7*time.Second || check.Test[0] != "CMD-SHELL" {
+			t.Fatalf("%+v", check)
+		}
+		alive := wiring(t, p, "a").Alive
+		if alive == "" || !strings.Contains(check.Test[1], alive) {
+			t.Errorf("the node writes %q, and asked is %q", alive, check.Test[1])
+		}
+		if text := string(file(t, p, "compose.yaml")); !strings.Contains(text, "[ $$(($${now%.*}") {
+			t.Errorf("compose:\n%s", text)
+		}
+		if p := must(t, hop("", "", "", ""), form, code()); p.Project().Services["a"].HealthCheck != nil || wiring(t, p, "a").Alive != "" {
+			t.Error("a check that nobody asked for")
 		}
 	}
 }

@@ -180,7 +180,7 @@ func meant(d *pipeline.Docker) []string {
 		return out
 	}
 	step := func(args ...string) string {
-		return fmt.Sprintf("RUN %q", append([]string{"python3", "-B", "/run/medianode-build.py"}, args...))
+		return fmt.Sprintf("RUN %q", append([]string{"python3", "-B", "/run/medianode-build"}, args...))
 	}
 	base, root := "python:"+d.PythonVersion.V+"-slim", []string{}
 	if d.BaseImage.V != "" {

@@ -52,7 +52,7 @@ func (img Image) Inputs() Inputs {
 		BuildDependencies: img.Recipe.BuildDependencies, PythonPackages: img.Recipe.PythonPackages,
 		Wheels: map[string]string{}, Source: map[string]string{},
 	}
-	var sdk, rest []File
+	var script, sdk, rest []File
 	for _, f := range img.Context {
 		kind, name, _ := strings.Cut(f.Path, "/")
 		switch {
@@ -65,13 +65,13 @@ func (img Image) Inputs() Inputs {
 			in.Wheels[name] = short(digestOf(f.Data))
 		case kind == "sdk" && name != "":
 			sdk = append(sdk, f)
-		case f.Path == scriptFile:
-			in.Script = short(digestOf(f.Data))
+		case kind == scriptDir && name != "":
+			script = append(script, f)
 		default:
 			rest = append(rest, f)
 		}
 	}
-	in.SDK = short(digestFiles(sdk))
+	in.Script, in.SDK = short(digestFiles(script)), short(digestFiles(sdk))
 	in.Dockerfile = short(digestFiles(append(rest, File{Path: "Dockerfile", Data: img.Dockerfile})))
 	return in
 }

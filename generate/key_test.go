@@ -86,6 +86,7 @@ func neutral() map[string]edit {
 		"gpu":      docker("gpu_devices: all"),
 		"restart":  docker("restart: {policy: on-failure, max_attempts: 3, window_s: 60}"),
 		"network":  docker("network: bridge"),
+		"health":   docker("health_interval_s: 10"),
 		"params":   node("params: {a: [1, {b: .nan}]}"),
 		"timeout": func(p *project) {
 			node("timeout_ms: 5")(p)

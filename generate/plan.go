@@ -86,10 +86,12 @@ type Node struct {
 	Side           bool           // in a finished image, without connections: no wiring, no control channel
 	Params         map[string]any // as written, defaults of built-ins filled in
 	StartTimeoutMS int
-	Restart        Restart
-	Limits         Limits
-	Mounts         []Mount
-	Publishes      int64 // bytes of shared memory that are charged to the node when full
+	// HealthIntervalS is the time between the engine's health checks, in seconds; 0: none are made.
+	HealthIntervalS int
+	Restart         Restart
+	Limits          Limits
+	Mounts          []Mount
+	Publishes       int64 // bytes of shared memory that are charged to the node when full
 
 	key    string // of the image that is built
 	docker *pipeline.Docker

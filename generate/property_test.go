@@ -109,7 +109,7 @@ func TestContextHoldsNoSecrets(t *testing.T) {
 	for _, f := range must(t, one(""), attached(), code()).Images[0].Context {
 		paths = append(paths, f.Path)
 	}
-	want := "[app/m.py app/run.sh build.py sdk/medianode/__init__.py sdk/medianode/__main__.py]"
+	want := "[app/m.py app/run.sh build/__main__.py build/bytecode.py build/common.py build/debian.py build/installers.py build/layers.py build/packages.py build/uv.toml sdk/medianode/__init__.py sdk/medianode/__main__.py]"
 	if fmt.Sprint(paths) != want {
 		t.Errorf("got %v, want %s", paths, want)
 	}

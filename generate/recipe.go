@@ -2,7 +2,7 @@ package generate
 
 import (
 	"crypto/sha256"
-	_ "embed" // the build script
+	"embed"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -24,8 +24,8 @@ const (
 	recipeVersion = "2"
 
 	venv          = "/opt/venv"
-	scriptFile    = "build.py"
-	scriptPath    = "/run/medianode-build.py"
+	scriptDir     = "build"
+	scriptPath    = "/run/medianode-build"
 	requirements  = "requirements.txt"
 	requirementsP = "/run/requirements.txt"
 	sdkDir        = "sdk"
@@ -43,8 +43,10 @@ const (
 // Repository is what the references of all built images begin with.
 const Repository = "medianode/"
 
-//go:embed build.py
-var buildScript []byte
+// What each step runs: a program of Python in a directory.
+//
+//go:embed build/*.py build/uv.toml
+var buildScript embed.FS
 
 // image plans the image of a node. It depends on what is in the image and on
 // nothing else: limits, environment, volumes and params build nothing anew.
@@ -95,12 +97,29 @@ func platform(arch string) string {
 
 // supplies are the files of a context that are ours, the SDK apart.
 func supplies(d *pipeline.Docker) []File {
-	files := []File{{scriptFile, 0o644, buildScript}}
+	files := scripts()
 	if len(d.SystemDependencies)+len(d.BuildDependencies) > 0 {
 		files = append(files, File{aptConfFile, 0o644, []byte(aptConf)})
 	}
 	if len(d.PythonPackages) > 0 {
 		files = append(files, File{requirements, 0o644, requirementsText(d.PythonPackages)})
+	}
+	return files
+}
+
+func scripts() []File {
+	entries, err := buildScript.ReadDir(scriptDir)
+	if err != nil { // it is embedded
+		panic(err)
+	}
+	files := make([]File, len(entries))
+	for i, entry := range entries {
+		name := scriptDir + "/" + entry.Name()
+		data, err := buildScript.ReadFile(name)
+		if err != nil {
+			panic(err)
+		}
+		files[i] = File{name, 0o644, data}
 	}
 	return files
 }
@@ -287,15 +306,15 @@ func layer(stage, name string) dockerfile.Instruction {
 	return dockerfile.Copy{From: stage, Link: true, Source: layersPath + "/" + name + "/root/", Target: "/"}
 }
 
-// script is a step of build.py, without network needs.
+// script is a step of the program in build, without network needs.
 func script(args ...string) dockerfile.Run {
 	return dockerfile.Run{
-		Mounts: []dockerfile.Mount{dockerfile.Bind(scriptFile, scriptPath)},
+		Mounts: []dockerfile.Mount{dockerfile.Bind(scriptDir, scriptPath)},
 		Args:   append([]string{"python3", "-B", scriptPath}, args...),
 	}
 }
 
-// download is a step of build.py that asks a package index. Everything in its
+// download is such a step that asks a package index. Everything in its
 // cache may be used by several builds at once.
 func download(args ...string) dockerfile.Run {
 	run := script(args...)

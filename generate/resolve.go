@@ -127,6 +127,9 @@ func (r *resolver) node(index int, n *pipeline.Node) {
 // container plans what only a node in a container has.
 func (r *resolver) container(path string, n *pipeline.Node, out *Node) {
 	out.Service, out.Side = n.ID.V, r.isSide(n)
+	if out.HealthIntervalS = n.Docker.HealthIntervalS.V; out.HealthIntervalS > 0 {
+		out.Alive = aliveFile
+	}
 	out.Restart = Restart{Policy: n.Docker.Restart.Policy.V, MaxAttempts: n.Docker.Restart.MaxAttempts.V, WindowS: n.Docker.Restart.WindowS.V}
 	answers := int64(0)
 	if out.Side {

@@ -17,11 +17,12 @@ func TestInstallers(t *testing.T) {
 	}
 	const program = `
 import sys
-sys.path.insert(0, ".")
-import build
-build.find_uv = lambda: sys.argv[1] or None
-build.with_pip = lambda arguments: print("pip", arguments)
-build.install_with_any(["six"])
+sys.path.insert(0, "build")
+import installers
+installers.CACHE = sys.argv[2]
+installers.find_uv = lambda: sys.argv[1] or None
+installers.with_pip = lambda arguments: print("pip", arguments)
+installers.install_with_any(["six"])
 `
 	for name, tc := range map[string]struct {
 		uv, want string
@@ -41,7 +42,7 @@ build.install_with_any(["six"])
 					t.Fatal(err)
 				}
 			}
-			c := exec.Command(python, "-B", "-c", program, uv)
+			c := exec.Command(python, "-B", "-c", program, uv, t.TempDir())
 			var stderr strings.Builder
 			c.Stderr = &stderr
 			out, err := c.Output()

@@ -129,14 +129,19 @@ func (e *env) baseBuild(ctx context.Context, o baseOptions) error {
 }
 
 func (e *env) buildOne(ctx context.Context, img generate.Image, o baseOptions) error {
+	kit := image.BuildKit{
+		Engine: e.cli.Client(), CA: certificates(), Proxy: image.ProxyFromEnv(os.Environ()),
+		Credentials: e.cli.ConfigFile(), Options: image.Options{NoCache: o.NoCache},
+	}
+	if err := kit.Able(ctx); err != nil {
+		return err
+	}
 	progress, err := image.NewProgress(e.terminal(), o.Progress)
 	if err != nil {
 		return err
 	}
-	_, err = image.BuildKit{
-		Engine: e.cli.Client(), CA: certificates(), Proxy: image.ProxyFromEnv(os.Environ()),
-		Credentials: e.cli.ConfigFile(), Progress: progress, Options: image.Options{NoCache: o.NoCache},
-	}.Build(ctx, img)
+	kit.Progress = progress
+	_, err = kit.Build(ctx, img)
 	if bad := progress.Close(); err == nil {
 		err = bad
 	}

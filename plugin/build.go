@@ -12,6 +12,7 @@ import (
 
 	"github.com/medianode/docker-medianode/generate"
 	"github.com/medianode/docker-medianode/generate/image"
+	"github.com/medianode/docker-medianode/generate/image/cache"
 )
 
 // progressModes are docker build's.
@@ -93,6 +94,11 @@ or its field, that is the cause. Exit code 1 if there is an error.`,
 			return interrupted(ctx, err)
 		},
 	}
+	f.define(cmd)
+	return cmd
+}
+
+func (f *buildFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.progress, "progress", "auto", "Progress: auto, tty, plain, json, quiet")
 	flags.StringArrayVar(&f.cacheTo, "cache-to", nil, "Write layers there, such as type=registry,ref=REF,mode=max (repeatable)")
@@ -104,7 +110,6 @@ or its field, that is the cause. Exit code 1 if there is an error.`,
 	flags.BoolVar(&f.check, "check", false, "Check the Dockerfiles, build nothing")
 	formatFlag(cmd, &f.format, "text", "json", "github")
 	complete(cmd, "progress", progressModes()...)
-	return cmd
 }
 
 // valid refuses what says nothing, or nothing together.
@@ -174,7 +179,7 @@ const pushesAtOnce = 5
 
 // push brings images to a repository, and gives their names there in order,
 // each with its digest.
-func (e *env) push(ctx context.Context, images []generate.Image, repository string, progress *image.Progress) ([]string, error) {
+func (e *env) push(ctx context.Context, known *cache.Cache, images []generate.Image, repository string, progress *image.Progress) ([]string, error) {
 	group, running := errgroup.WithContext(ctx)
 	group.SetLimit(pushesAtOnce)
 	pushed := make([]string, len(images))
@@ -185,7 +190,12 @@ func (e *env) push(ctx context.Context, images []generate.Image, repository stri
 			if err != nil {
 				return fmt.Errorf("credentials for %s: %w", ref, err)
 			}
-			digest, err := image.Push(running, e.cli.Client(), img, ref, auth, progress)
+			temporary, done, err := known.Name(running, img.Node, ref)
+			if err != nil {
+				return err
+			}
+			defer done()
+			digest, err := image.Push(running, e.cli.Client(), img, image.Target{Ref: ref, Auth: auth, Temporary: temporary}, progress)
 			if digest != "" {
 				ref += "@" + digest
 			}

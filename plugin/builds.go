@@ -26,8 +26,10 @@ func (e *env) build(ctx context.Context, p *prepared, o buildOptions) (release f
 		Engine: e.cli.Client(), CA: certificates(), Proxy: image.ProxyFromEnv(os.Environ()),
 		Credentials: e.cli.ConfigFile(), Options: o.caches,
 	}
-	if err := kit.Able(ctx); err != nil {
-		return release, err
+	if len(p.plan.Images) > 0 {
+		if err := kit.Able(ctx); err != nil {
+			return release, err
+		}
 	}
 	if err := e.pull(ctx, p); err != nil {
 		return release, err
@@ -40,7 +42,10 @@ func (e *env) build(ctx context.Context, p *prepared, o buildOptions) (release f
 	}
 	ready, pushed, err := e.buildAll(ctx, p, kit, o)
 	if ready != nil {
-		release = ready.Release
+		release, p.ids = ready.Release, map[string]image.ID{}
+		for i, img := range p.plan.Images {
+			p.ids[img.Ref] = ready.IDs[i]
+		}
 	}
 	if ctx.Err() != nil {
 		return release, ctx.Err() // no node is to blame
@@ -85,7 +90,7 @@ func (e *env) buildAll(ctx context.Context, p *prepared, kit image.BuildKit, o b
 	if err != nil || !o.push {
 		return ready, nil, err
 	}
-	pushed, err = e.push(ctx, p.plan.Images, o.repository, kit.Progress)
+	pushed, err = e.push(ctx, known, p.plan.Images, o.repository, kit.Progress)
 	return ready, pushed, err
 }
 

@@ -32,14 +32,11 @@ func (e *env) check(ctx context.Context, format string) error {
 }
 
 func (e *env) checkText(ctx context.Context) error {
-	s, err := e.parse()
+	p, err := e.resolved()
 	if err != nil {
 		return err
 	}
-	p, err := e.resolve(s, generate.Host{Form: generate.Attached})
-	if err != nil {
-		return err
-	}
+	s := p.source
 	found, err := findings(ctx, s, p.plan.Images)
 	if err != nil {
 		return err

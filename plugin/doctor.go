@@ -43,6 +43,13 @@ func (e *env) doctor(ctx context.Context, format string) error {
 	findings := doctor.Judge(doctor.Gather(ctx, doctor.Sources{
 		Version: e.version, Iceoryx2: iox.Version, UID: user().UID,
 		Client: e.cli.Client(), Explain: e.unanswered, State: state, Getenv: os.Getenv,
+		Left: func(ctx context.Context) ([]runtime.Leftover, error) {
+			engine, err := runtime.NewEngine(e.cli, nil)
+			if err != nil {
+				return nil, err
+			}
+			return runtime.Leftovers(ctx, engine, user().UID)
+		},
 		Attached: func(ctx context.Context, image string) error {
 			engine, err := runtime.NewEngine(e.cli, nil)
 			if err != nil {

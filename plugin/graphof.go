@@ -44,6 +44,11 @@ func readRunning(project string) (running, error) {
 	if err != nil {
 		return running{}, err
 	}
+	return parseRunning(path, text)
+}
+
+// parseRunning reads a compose file of that path.
+func parseRunning(path string, text []byte) (running, error) {
 	var file struct {
 		Pipeline running `yaml:"x-medianode"`
 	}

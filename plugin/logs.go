@@ -1,8 +1,13 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +30,9 @@ shown as text.`,
 			if err := oneOf("--format", format, "table", "json"); err != nil {
 				return err
 			}
+			if err := checkLogOptions(o); err != nil {
+				return err
+			}
 			return e.logs(cmd.Context(), args, o, format)
 		},
 	}
@@ -33,7 +41,36 @@ shown as text.`,
 	flags.StringVarP(&o.Tail, "tail", "n", "all", "Number of lines to show from the end of each node's log")
 	flags.StringVar(&o.Since, "since", "", "Show lines since a time (2026-01-02T15:04:05Z) or of the last, as in 10m")
 	flags.StringVar(&format, "format", "table", `Output format: "table" or "json"`)
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if strings.HasSuffix(err.Error(), "'f' in -f") { // as docker logs has it
+			err = fmt.Errorf("%w: -f names the pipeline file; to follow write --follow", err)
+		}
+		return cmd.Parent().FlagErrorFunc()(cmd, err)
+	})
 	return cmd
+}
+
+// checkLogOptions refuses what an engine would, for each node, or would take for
+// something else.
+func checkLogOptions(o runtime.LogOptions) error {
+	if n, err := strconv.Atoi(o.Tail); o.Tail != "all" && (err != nil || n < 0) {
+		return exit(exitUsage, fmt.Sprintf("--tail %q: want a number of lines, or all", o.Tail))
+	}
+	if o.Since == "" {
+		return nil
+	}
+	if _, err := time.ParseDuration(o.Since); err == nil {
+		return nil
+	}
+	if _, err := strconv.ParseFloat(o.Since, 64); err == nil { // seconds since the epoch
+		return nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
+		if _, err := time.Parse(layout, o.Since); err == nil {
+			return nil
+		}
+	}
+	return exit(exitUsage, fmt.Sprintf("--since %q: want a time as in 2026-01-02T15:04:05Z, or how long ago as in 10m", o.Since))
 }
 
 func (e *env) logs(ctx context.Context, nodes []string, o runtime.LogOptions, format string) error {
@@ -54,5 +91,21 @@ func (e *env) logs(ctx context.Context, nodes []string, o runtime.LogOptions, fo
 			o.Services = append(o.Services, service)
 		}
 	}
-	return runtime.Logs(ctx, engine, project, o, logSink(e.cli.Out(), e.cli.Out().IsTerminal() && e.color(), format == "json"))
+	ids := map[string]string{}
+	for id, n := range r.Nodes {
+		ids[n.Service] = id
+	}
+	show := logSink(e.cli.Out(), e.cli.Out().IsTerminal() && e.color(), format == "json")
+	containers, err := runtime.Ps(ctx, engine, project)
+	if err != nil {
+		return err
+	}
+	if len(containers) == 0 {
+		fmt.Fprintf(e.cli.Err(), "project %s has no containers, and so no logs\n", project)
+		return nil
+	}
+	return runtime.Logs(ctx, engine, project, o, func(l runtime.LogLine) {
+		l.Node = cmp.Or(ids[l.Node], l.Node)
+		show(l)
+	})
 }

@@ -16,9 +16,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 
 	"github.com/medianode/docker-medianode/generate"
+	"github.com/medianode/docker-medianode/generate/image"
 	"github.com/medianode/docker-medianode/runtime"
 	"github.com/medianode/docker-medianode/runtime/builtin"
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -34,6 +36,8 @@ type prepared struct {
 	plan     *generate.Plan
 	state    string // the project's state directory
 	engineID string // of the engine that it was resolved for; empty: of none
+	// ids are those of the built images, by reference; filled in by build.
+	ids map[string]image.ID
 }
 
 // resolve makes the plan of a parsed pipeline for a machine.
@@ -152,7 +156,11 @@ func (e *env) unanswered(err error) error {
 	if errors.Is(err, fs.ErrPermission) || strings.Contains(text, "permission denied") {
 		return fmt.Errorf("the Docker engine at %s does not let this user in: permission denied (mostly the group docker is missing)", e.cli.Client().DaemonHost())
 	}
-	return fmt.Errorf("no Docker engine answers at %s: %s", e.cli.Client().DaemonHost(), strings.ReplaceAll(text, "\n", " "))
+	text = strings.ReplaceAll(text, "\n", " ")
+	if errdefs.IsInternal(err) {
+		return fmt.Errorf("the Docker engine at %s fails: %s", e.cli.Client().DaemonHost(), text)
+	}
+	return fmt.Errorf("no Docker engine answers at %s: %s", e.cli.Client().DaemonHost(), text)
 }
 
 // write puts the plan's compose file and what it binds into the state
@@ -231,7 +239,7 @@ func (e *env) config(p *prepared, o sessionOptions) (runtime.Config, error) {
 	c := runtime.Config{
 		Project: p.plan.Name, Domain: p.plan.Domain, Dir: runtime.Directory(p.plan.UID, p.plan.Name),
 		UID: p.plan.UID, GID: p.plan.GID, Session: o.session, Sessions: p.plan.Sessions, Digest: digest, Params: params,
-		ComposeFile: filepath.Join(p.state, "compose.yaml"), Write: p.write, Pipeline: filepath.Join(p.source.dir, filepath.Base(p.source.path)),
+		ComposeFile: filepath.Join(p.state, "compose.yaml"), DeadLetters: filepath.Join(p.state, "dead-letters.jsonl"), Write: p.write, Pipeline: filepath.Join(p.source.dir, filepath.Base(p.source.path)),
 		Channels: p.plan.DataChannels(), SharedMemory: p.plan.SharedMemory,
 		Open: func(d channel.Domain, dir string) (channel.Transport, error) { return iox.Open(d, dir) },
 	}
@@ -243,7 +251,7 @@ func (e *env) config(p *prepared, o sessionOptions) (runtime.Config, error) {
 			wrong = append(wrong, p.source.unmade(n.ID, err))
 		}
 		c.Nodes = append(c.Nodes, runtime.Node{
-			Node: n.Node, Container: n.Container, Service: n.Service, Run: run,
+			Node: n.Node, Container: n.Container, Service: n.Service, Run: run, ImageID: string(p.ids[n.Image]),
 			StartTimeout: time.Duration(n.StartTimeoutMS) * time.Millisecond,
 			Restart: runtime.Restart{
 				Policy: n.Restart.Policy, MaxAttempts: n.Restart.MaxAttempts, Window: time.Duration(n.Restart.WindowS) * time.Second,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -53,6 +54,7 @@ func (e *env) ps(ctx context.Context, format string) error {
 		return err
 	}
 	states := runtime.NodeStates(user().UID, project)
+	order := r.ids()
 	var list []shownContainer
 	for _, c := range containers {
 		shown := shownContainer{Container: c, Node: c.Service}
@@ -64,6 +66,7 @@ func (e *env) ps(ctx context.Context, format string) error {
 		}
 		list = append(list, shown)
 	}
+	slices.SortStableFunc(list, func(a, b shownContainer) int { return slices.Index(order, a.Node) - slices.Index(order, b.Node) })
 	if format == "json" {
 		return json.NewEncoder(e.cli.Out()).Encode(orNone(list))
 	}

@@ -77,7 +77,8 @@ built-in nodes and its own report, and ends as one of "up" does. The pipeline
 must be the one that runs; params of this session alone are given with --set.
 
 The pipeline's "sessions" says how many may be open at once. "up" does the
-same where the project runs, and starts it where it does not.`,
+same where the project runs, and starts it where it does not. --metrics is for when
+this session's process takes over the project: see "up".`,
 		Example: `  docker medianode run --set speech.path=other.wav
   docker medianode run --session second --format json > report.json`,
 		Args: noArgs,
@@ -89,6 +90,7 @@ same where the project runs, and starts it where it does not.`,
 		},
 	}
 	o.sessionOptions.flags(cmd.Flags())
+	exposeFlag(cmd.Flags(), &o.metrics)
 	cmd.Flags().StringVar(&o.format, "format", "table", `Format of the report: "table" or "json"; logs are then JSON lines`)
 	return cmd
 }
@@ -100,6 +102,10 @@ func (e *env) run(ctx context.Context, o upOptions) error {
 	if err != nil {
 		return interrupted(ctx, err)
 	}
+	if o.exposed, err = e.exposeAt(o.metrics, p); err != nil {
+		return err
+	}
+	defer o.exposed.close()
 	session, err := e.join(ctx, p, o)
 	if errors.Is(err, runtime.ErrNotRunning) {
 		return fmt.Errorf("project %s does not run: docker medianode up starts it", p.plan.Name)
@@ -132,6 +138,7 @@ func (e *env) sessionConfig(p *prepared, o upOptions) (runtime.Config, error) {
 		return c, err
 	}
 	c.Logs = logSink(e.cli.Err(), e.color(), o.format == "json")
+	c.Supervises = o.exposed.supervises
 	c.Warn = func(text string) { fmt.Fprintln(e.cli.Err(), "warning:", text) }
 	return c, nil
 }
@@ -142,6 +149,7 @@ func (e *env) attend(ctx context.Context, p *prepared, session *runtime.Session,
 	if ctx.Err() != nil && errors.Is(err, runtime.ErrKilled) {
 		err = nil // as was asked for, and as the report says
 	}
+	o.exposed.close() // before another process may take over
 	err = errors.Join(err, session.Close())
 	if bad := e.report(p, session.Report(), o); bad != nil {
 		err = errors.Join(err, bad)

@@ -308,7 +308,7 @@ func TestDeathsUnderSessions(t *testing.T) {
 	flow("long after the death of the supervisor")
 	docker(t, "kill", s.project+"-mid-1")
 	for _, p := range others {
-		p.says("starts again in 100ms, restart 2 of 3")
+		p.says("restart 2 of 3")
 	}
 	flow("after the second death of mid")
 	third := s.session("three", 20).end(time.Minute)
@@ -324,5 +324,52 @@ func TestDeathsUnderSessions(t *testing.T) {
 	}
 	if left := found(t, s.project); len(left) > 0 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// Restarts count on although the process that counts them is killed between two
+// deaths of a node, or between a death and the restart that follows it.
+func TestLimitOutlivesTheSupervisor(t *testing.T) {
+	s := manySessions(t, "limit")
+	main := s.start("docker-medianode", "up")
+	main.flows(s, "main.txt")
+	one := s.session("one", 0)
+	one.flows(s, "one.txt")
+	restarts := func(want int) {
+		t.Helper()
+		if !eventually(20*time.Second, func() bool {
+			mid := runtime.NodeStates(uid(), s.project)["mid"]
+			return mid.Restarts == want && mid.State == runtime.StateRunning
+		}) {
+			t.Fatalf("not running after %d restarts: %+v: %s", want, runtime.NodeStates(uid(), s.project), one.said())
+		}
+	}
+	docker(t, "kill", s.project+"-mid-1")
+	main.says("restart 1 of 3")
+	main.signal(syscall.SIGKILL)
+	main.end(stopLimit)
+	one.says("restart 1 of 3") // from the one or the other
+	restarts(1)
+	two := s.session("two", 0)
+	two.flows(s, "two.txt")
+	docker(t, "kill", s.project+"-mid-1")
+	two.says("restart 2 of 3")
+	restarts(2)
+	three := s.session("three", 0) // has not heard of any
+	three.flows(s, "three.txt")
+	for _, p := range []*process{one, two} {
+		p.signal(syscall.SIGKILL)
+		p.end(stopLimit)
+	}
+	if !eventually(5*time.Second, func() bool { return strings.Contains(s.medianode("sessions").stdout, "supervises") }) {
+		t.Fatal("nobody takes over")
+	}
+	docker(t, "kill", s.project+"-mid-1")
+	three.says("restart 3 of 3")
+	restarts(3)
+	docker(t, "kill", s.project+"-mid-1")
+	three.end(stopLimit).is(t, 1, "mid: killed by SIGKILL", "after 3 restarts")
+	if n := strings.Count(three.said().stderr, "starts again in"); n != 1 {
+		t.Errorf("told of %d restarts, saw one: %s", n, three.said())
 	}
 }

@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -75,11 +75,7 @@ func (e *env) stats(ctx context.Context, o statsOptions) error {
 	}
 	redraw := o.format == "table" && !o.noStream && e.cli.Out().IsTerminal()
 	err = runtime.Watch(ctx, engine, r.graph(project), o.every, func(s runtime.Stats) error {
-		if o.format == "json" {
-			if err := json.NewEncoder(e.cli.Out()).Encode(s); err != nil {
-				return err
-			}
-		} else if err := statsTable(e.cli.Out(), s, redraw); err != nil {
+		if err := e.showStats(s, o.format, redraw); err != nil {
 			return err
 		}
 		if o.noStream {
@@ -87,18 +83,33 @@ func (e *env) stats(ctx context.Context, o statsOptions) error {
 		}
 		return nil
 	})
+	if redraw && ctx.Err() != nil {
+		fmt.Fprintln(e.cli.Out()) // after the ^C
+	}
 	if errors.Is(err, errLooked) {
 		return nil
 	}
 	return err
 }
 
-// statsTable writes one look in one write, so that a terminal does not flicker.
-func statsTable(w io.Writer, s runtime.Stats, redraw bool) error {
-	var b bytes.Buffer
-	if redraw {
-		b.WriteString("\x1b[H\x1b[J")
+func (e *env) showStats(s runtime.Stats, format string, redraw bool) error {
+	if format == "json" {
+		return json.NewEncoder(e.cli.Out()).Encode(s)
 	}
+	text := statsTable(s)
+	if redraw {
+		height, width := e.cli.Out().GetTtySize() // it may have changed
+		text = drawn(text, int(width), int(height))
+	} else {
+		text += "\n" // before the next one
+	}
+	_, err := io.WriteString(e.cli.Out(), text) // in one write: a terminal does not flicker
+	return err
+}
+
+// statsTable is one look for people.
+func statsTable(s runtime.Stats) string {
+	var b strings.Builder // which takes every write
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NODE\tSTATE\tCPU\tHELD BACK\tMEMORY\tFRAMES\tLIMIT\tRESTARTS")
 	for _, n := range s.Nodes {
@@ -112,20 +123,33 @@ func statsTable(w io.Writer, s runtime.Stats, redraw bool) error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\n", n.Node, dash(n.State), cpu, held, memory, frames, limit, n.Restarts)
 	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
+	_ = t.Flush()
 	fmt.Fprintln(t, "\nSESSION\tCONNECTION\tRATE\tBYTES\tWAIT\tDROPPED\tP50\tP99")
 	for _, c := range s.Connections {
 		fmt.Fprintf(t, "%s\t%s → %s\t%.1f/s\t%s/s\t%d of %d\t%d\t%s\t%s\n", c.Session, c.From, c.To, c.Rate, runtime.Size(uint64(c.Bytes)),
 			c.Depth, c.Capacity, c.Dropped, runtime.Latency(c.P50), runtime.Latency(c.P99))
 	}
-	if err := t.Flush(); err != nil {
-		return err
+	_ = t.Flush()
+	return b.String()
+}
+
+// drawn is a text that takes the place of the one before on a terminal of so many
+// columns and rows: what wraps, or scrolls, would leave parts of it behind. 0 is
+// not known, and cuts nothing.
+func drawn(text string, columns, rows int) string {
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	if room := rows - 1; rows > 1 && len(lines) > room { // the last row is the cursor's
+		more := len(lines) - room + 1
+		lines = append(lines[:room-1], fmt.Sprintf("… %d lines more: the terminal is too low; --no-stream shows all", more))
 	}
-	if !redraw {
-		b.WriteByte('\n')
+	var b strings.Builder
+	b.WriteString("\x1b[H")
+	for _, line := range lines {
+		if r := []rune(line); columns > 1 && len(r) > columns {
+			line = string(r[:columns-1]) + "…"
+		}
+		b.WriteString(line + "\x1b[K\n")
 	}
-	_, err := w.Write(b.Bytes())
-	return err
+	b.WriteString("\x1b[J")
+	return b.String()
 }

@@ -22,6 +22,8 @@ type upOptions struct {
 	detach   bool
 	toEvents string
 	events   *events
+	metrics  string
+	exposed  *exposure
 }
 
 func upCommand(e *env) *cobra.Command {
@@ -39,11 +41,17 @@ completed. A second Ctrl-C ends it at once.
 --events writes a JSON object a line for whoever supervises the command: begin,
 state of a node, warning, crash (as "crash" shows it), and at last end with the
 exit code and the report. With "-" they go to stdout, and the report only there;
-what a StdoutSink writes goes there too.`,
+what a StdoutSink writes goes there too.
+
+--metrics serves what "stats" shows, for Prometheus, at http://ADDRESS:PORT/metrics
+while the command runs. Without an ADDRESS only this machine can read it. Of several
+sessions the one that supervises the project serves; others that were given an
+address serve there once they take over.`,
 		Example: `  docker medianode up
   docker medianode up -f captions.yaml --progress plain
   docker medianode up --format json > report.json
   docker medianode up --measure
+  docker medianode up --metrics 9464
   docker medianode up --events - | jq -r 'select(.event == "state") | .node + " " + .state'`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -73,6 +81,7 @@ what a StdoutSink writes goes there too.`,
 	flags.StringVar(&o.progress, "progress", "auto", "Progress of builds: auto, tty, plain, json, quiet")
 	flags.BoolVar(&e.wide, "measure", false, "Run without limits of memory and CPU, and say at the end which each node needs")
 	flags.StringVar(&o.toEvents, "events", "", "Write events as JSON lines to a file, or to stdout with \"-\"")
+	exposeFlag(flags, &o.metrics)
 	flags.BoolVarP(&o.detach, "detach", "d", false, "Not yet: run in the background")
 	flags.StringVar(&o.format, "format", "table", `Format of the report: "table" or "json"; logs are then JSON lines`)
 	return cmd
@@ -90,6 +99,10 @@ func (e *env) up(ctx context.Context, o upOptions) error {
 	if err := e.notRunning(p); err != nil {
 		return err
 	}
+	if o.exposed, err = e.exposeAt(o.metrics, p); err != nil {
+		return err
+	}
+	defer o.exposed.close()
 	// Before anything is built or written; Start is what decides.
 	session, err := e.join(ctx, p, o)
 	if err == nil {
@@ -97,6 +110,9 @@ func (e *env) up(ctx context.Context, o upOptions) error {
 	}
 	if !errors.Is(err, runtime.ErrNotRunning) {
 		return interrupted(ctx, e.explainNode(p.source, err))
+	}
+	if err := o.exposed.open(); err != nil {
+		return err
 	}
 	if err := e.warnUnset(p.source); err != nil {
 		return err
@@ -117,6 +133,7 @@ func (e *env) up(ctx context.Context, o upOptions) error {
 	e.hear(p, &c, o, w.note)
 	session, err = runtime.Start(ctx, c)
 	w.close()
+	o.exposed.yield()
 	release() // from here on the containers hold their images
 	if err != nil {
 		return interrupted(ctx, e.explainNode(p.source, err))

@@ -38,16 +38,23 @@ have warnings too. Exit code 1 if there is a mistake; a warning is none.`,
 }
 
 func (e *env) validate() error {
-	s, err := e.parse()
+	p, err := e.resolved()
 	if err != nil {
 		return err
 	}
-	p, err := e.resolve(s, generate.Host{Form: generate.Attached})
-	if err != nil {
-		return err
-	}
+	s := p.source
 	_, err = fmt.Fprintf(e.cli.Err(), "%s: %s, %s, no mistake\n", s.path, count(len(p.plan.Nodes), "node"), count(len(s.spec.Connections), "connection"))
 	return err
+}
+
+// resolved is the pipeline file's plan without an engine; mistakes come back as one
+// error that shows them all.
+func (e *env) resolved() (*prepared, error) {
+	s, err := e.parse()
+	if err != nil {
+		return nil, err
+	}
+	return e.resolve(s, generate.Host{Form: generate.Attached})
 }
 
 // validateFor is validate for programs: all that was found is on stdout, and

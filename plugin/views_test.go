@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/creack/pty"
+
 	"github.com/medianode/docker-medianode/runtime"
 )
 
@@ -52,10 +54,25 @@ func TestViews(t *testing.T) {
 	})
 	t.Run("stats in a terminal", func(t *testing.T) {
 		w := s.startTerminal("docker-medianode", "stats", "-p", s.project, "--interval", "200ms")
-		w.until("is drawn twice", func() bool { return strings.Count(w.said().stderr, "\x1b[H\x1b[J") >= 2 })
+		w.until("is drawn twice", func() bool { return strings.Count(w.said().stderr, "\x1b[H") >= 2 })
 		w.press()
-		if r := w.end(10 * time.Second); r.code != 0 {
+		if r := w.end(10 * time.Second); r.code != 0 || !strings.HasSuffix(r.stderr, "\n") {
 			t.Errorf("%s", r)
+		}
+	})
+	t.Run("stats in a small terminal", func(t *testing.T) {
+		w := s.startTerminal("docker-medianode", "stats", "-p", s.project, "--interval", "200ms")
+		if err := pty.Setsize(w.tty, &pty.Winsize{Rows: 6, Cols: 40}); err != nil {
+			t.Fatal(err)
+		}
+		w.until("it says that the terminal is too low", func() bool { return strings.Contains(w.said().stderr, "… 4 lines more: the terminal is") })
+		w.press()
+		r := w.end(10 * time.Second)
+		looks := strings.Split(r.stderr, "\x1b[H")
+		for line := range strings.Lines(looks[len(looks)-1]) {
+			if n := utf8.RuneCountInString(strings.NewReplacer("\x1b[K", "", "\r\n", "", "\x1b[J", "").Replace(line)); n > 40 {
+				t.Errorf("%d columns: %q", n, line)
+			}
 		}
 	})
 	t.Run("exec", func(t *testing.T) {
@@ -83,6 +100,17 @@ func TestViews(t *testing.T) {
 			t.Errorf("%s", r)
 		}
 		s.medianode("logs", "-p", s.project, "nobody").is(t, 1, "the pipeline has no node nobody")
+		for option, want := range map[string]string{
+			"--since=yesterday": `--since "yesterday": want a time as in 2026-01-02T15:04:05Z, or how long ago as in 10m`,
+			"--tail=few":        `--tail "few": want a number of lines, or all`,
+			"-f":                "-f names the pipeline file; to follow write --follow",
+		} {
+			s.medianode("logs", "-p", s.project, option).is(t, 2, want)
+		}
+		if r := s.medianode("logs", "-p", s.project, "mid", "--since", "1s"); r.code != 0 || !strings.Contains(r.stdout, "mid | echo ") {
+			t.Errorf("%s", r)
+		}
+		s.medianode("logs", "-p", s.project+"-none").is(t, 0, "has no containers, and so no logs")
 	})
 	t.Run("after a restart", func(t *testing.T) {
 		docker(t, "kill", s.project+"-mid-1")
@@ -96,9 +124,9 @@ func TestViews(t *testing.T) {
 			if err := json.Unmarshal([]byte(r.stdout), &list); err != nil {
 				t.Fatalf("%v: %s", err, r)
 			}
-			return len(list) == 2 && list[0].Restarts == 1 && list[0].Phase == "running"
+			return len(list) == 2 && list[1].Restarts == 1 && list[1].Phase == "running"
 		})
-		if c := list[0]; c.Node != "mid" || c.State != "running" || c.Source != "pipeline.yaml:8:5" {
+		if c := list[1]; c.Node != "mid" || c.State != "running" || c.Source != "pipeline.yaml:8:5" {
 			t.Errorf("ps: %+v", c)
 		}
 		if c := s.crashes(); len(c) != 1 || c[0].Restart != 1 || c[0].Signal != "SIGKILL" || c[0].OOM {

@@ -3,6 +3,7 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,7 @@ func (s *Session) conclude() {
 			s.warn("node " + m.ID + " has not ended: it was given up")
 		}
 	}
+	s.tellUntold()
 	r := s.account()
 	s.final = &r
 	s.tellCrashes()
@@ -89,6 +91,9 @@ func (s *Session) account() Report {
 		r.Nodes = append(r.Nodes, n)
 		r.Connections = append(r.Connections, connections(m.Node.Node, s.ledgerOf, run)...)
 	}
+	if slices.ContainsFunc(r.Connections, func(c ConnectionReport) bool { return c.GivenUp > 0 }) {
+		r.DeadLetters = s.c.DeadLetters
+	}
 	return r
 }
 
@@ -111,7 +116,7 @@ func (s *Session) stateName() string {
 }
 
 func (m *member) account() NodeReport {
-	r := NodeReport{Node: m.ID, Container: m.Container, State: m.state, Forced: m.forced, Unread: m.unread, Metrics: m.metrics, Restarts: len(m.restarts)}
+	r := NodeReport{Node: m.ID, Container: m.Container, State: m.state, Forced: m.forced, Unread: m.unread, Metrics: m.metrics, Restarts: m.seen}
 	if c := m.dead; c != nil {
 		code := c.ExitCode
 		r.ExitCode, r.OOM = &code, c.OOMKilled

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 )
@@ -32,14 +33,34 @@ func (s *Session) up() error {
 		return fmt.Errorf("load %s: %w", s.c.ComposeFile, err)
 	}
 	ctx, cancel = context.WithTimeout(s.upCtx, upTimeout)
-	err = s.c.Engine.Up(ctx, project)
+	err = s.c.Engine.Up(ctx, project, s.checkImages)
 	cancel()
 	// Also after a failure: what has started must be known to be killed.
 	known := s.lookAround()
+	if changed, ok := errors.AsType[*NodeError](err); ok {
+		return changed
+	}
 	if err != nil {
 		return fmt.Errorf("start the containers: %w", err)
 	}
 	return known
+}
+
+// checkImages refuses containers of other images than were asked for: compose
+// takes what has the name at that moment, and somebody may just have given it to
+// another image.
+func (s *Session) checkImages(containers []Container) error {
+	for _, c := range containers {
+		m := s.byService[c.Service]
+		if m == nil || m.ImageID == "" || m.ImageID == c.ImageID {
+			continue
+		}
+		return &NodeError{
+			Node: m.ID, Container: true, Phase: "start",
+			Message: fmt.Sprintf("another program gave %s to another image while the node was starting: up again builds it anew", c.Image),
+		}
+	}
+	return nil
 }
 
 // lookAround finds the containers whose start no event has told.
@@ -232,11 +253,26 @@ func (s *Session) follow(m *member, id string, p, before *process) {
 		}
 		m.log.line(l)
 	}
-	out := &liner{node: m.ID, stream: "stdout", each: line}
-	bad := &liner{node: m.ID, stream: "stderr", each: line}
-	err := s.c.Engine.Logs(s.life, id, options, out, bad)
-	out.flush()
-	bad.flush()
+	read := func(ctx context.Context, o LogOptions, through func(io.Writer) io.Writer) error {
+		out := &liner{node: m.ID, stream: "stdout", each: line}
+		bad := &liner{node: m.ID, stream: "stderr", each: line}
+		err := s.c.Engine.Logs(ctx, id, o, through(out), through(bad))
+		out.flush()
+		bad.flush()
+		return err
+	}
+	ctx, cancel := context.WithCancel(s.life)
+	defer cancel()
+	bound := newPace(ctx, p.ended, cancel)
+	bound.tell = func() {
+		s.post(func() { s.warn(fmt.Sprintf("node %s: %s", m.ID, flooded)) })
+	}
+	err := read(ctx, options, bound.of)
+	if bound.given {
+		since = p.last
+		m.log.line(LogLine{Time: time.Now(), Node: m.ID, Stream: "stderr", Text: leftOut})
+		err = read(s.life, LogOptions{Tail: lastLines, Since: since.Format(time.RFC3339Nano)}, func(w io.Writer) io.Writer { return w })
+	}
 	if err != nil && s.life.Err() == nil {
 		s.post(func() { s.warn(fmt.Sprintf("node %s: log: %v", m.ID, err)) })
 	}

@@ -153,7 +153,10 @@ func (s *Session) crash(m *member) *Crash {
 		c.First = true
 	}
 	if s.mayRevive(m, m.hasFailed()) {
-		c.Restart = len(m.restarts) + 1
+		c.Restart = m.restarts + 1
+		if m.isPlanned() {
+			c.Restart = m.restarts
+		}
 	}
 	return c
 }

@@ -153,8 +153,8 @@ func TestCrashText(t *testing.T) {
 
 func TestThrottled(t *testing.T) {
 	r := Report{Nodes: []NodeReport{
-		{Node: "a", Usage: &Usage{Throttled: 0.34, ThrottledS: 2, CPUMost: 0.5, periods: 100}},
-		{Node: "b", Usage: &Usage{Throttled: 0.01, periods: 100}}, {Node: "c", Usage: &Usage{Throttled: 1, periods: 3}}, {Node: "d"},
+		{Node: "a", Usage: &Usage{Throttled: 0.34, ThrottledS: 2, CPUMost: 0.5, Periods: 100}},
+		{Node: "b", Usage: &Usage{Throttled: 0.01, Periods: 100}}, {Node: "c", Usage: &Usage{Throttled: 1, Periods: 3}}, {Node: "d"},
 	}}
 	if got := strings.Join(r.throttled(), "\n"); got != "a: held back by its CPU limit in 34 % of the time, 2.0s in all; it used at most 0.50 cores" {
 		t.Errorf("got %s", got)

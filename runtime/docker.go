@@ -55,18 +55,27 @@ func (d *docker) LoadProject(ctx context.Context, file, project string) (*types.
 	})
 }
 
-// Up is detached: attached, compose takes the process's signals.
-func (d *docker) Up(ctx context.Context, p *types.Project) error {
+// Up is compose's up in its two parts, detached: attached, compose takes the
+// process's signals.
+func (d *docker) Up(ctx context.Context, p *types.Project, made func([]Container) error) error {
 	if err := d.removeStaleVolumes(ctx, p); err != nil {
 		return err
 	}
-	return d.compose.Up(ctx, p, api.UpOptions{
-		Create: api.CreateOptions{
-			Recreate: api.RecreateDiverged, RecreateDependencies: api.RecreateDiverged,
-			RemoveOrphans: true, QuietPull: true,
-		},
-		Start: api.StartOptions{Project: p},
+	err := d.compose.Create(ctx, p, api.CreateOptions{
+		Recreate: api.RecreateDiverged, RecreateDependencies: api.RecreateDiverged,
+		RemoveOrphans: true, QuietPull: true,
 	})
+	if err != nil {
+		return err
+	}
+	containers, err := d.Containers(ctx, p.Name)
+	if err != nil {
+		return err
+	}
+	if err := made(containers); err != nil {
+		return err
+	}
+	return d.compose.Start(ctx, p.Name, api.StartOptions{Project: p})
 }
 
 // removeStaleVolumes removes volumes of an earlier run that lie elsewhere:
@@ -97,29 +106,41 @@ func (d *docker) removeStaleVolumes(ctx context.Context, p *types.Project) error
 }
 
 func (d *docker) Down(ctx context.Context, project string, grace time.Duration) error {
+	failures := 0
 	for range downTries {
-		// Compose warns on stderr when there is nothing to do.
-		empty, err := d.empty(ctx, project)
-		if empty || err != nil {
-			return err
+		empty, err := d.downOnce(ctx, project, grace)
+		if empty {
+			return nil
 		}
-		if err := d.compose.Down(ctx, project, api.DownOptions{Volumes: true, RemoveOrphans: true, Timeout: &grace}); err != nil {
-			return err
-		}
-		// To compose it is no error if a volume is still in use, as by a
-		// container that somebody else is removing at the same time.
-		if empty, err := d.empty(ctx, project); empty || err != nil {
-			return err
+		if err != nil {
+			if failures++; failures == downFailures || ctx.Err() != nil {
+				return err
+			}
 		}
 		pause(ctx, downPause)
 	}
 	return errors.New("something of it is still in use")
 }
 
-// How often and with which pauses Down tries again.
+// downOnce says whether nothing is left. To compose it is no error if a volume is
+// still in use, as by a container that somebody else is removing at the same time.
+func (d *docker) downOnce(ctx context.Context, project string, grace time.Duration) (bool, error) {
+	// Compose warns on stderr when there is nothing to do.
+	if empty, err := d.empty(ctx, project); empty || err != nil {
+		return empty, err
+	}
+	if err := d.compose.Down(ctx, project, api.DownOptions{Volumes: true, RemoveOrphans: true, Timeout: &grace}); err != nil {
+		return false, err
+	}
+	return d.empty(ctx, project)
+}
+
+// How often and with which pauses Down tries again; one call that fails must not
+// leave everything behind.
 const (
-	downTries = 20
-	downPause = 100 * time.Millisecond
+	downTries    = 20
+	downFailures = 3
+	downPause    = 100 * time.Millisecond
 )
 
 func (d *docker) empty(ctx context.Context, project string) (bool, error) {
@@ -166,7 +187,7 @@ func (d *docker) Inspect(ctx context.Context, id string) (Container, error) {
 		return Container{}, err
 	}
 	from := got.Container
-	c := Container{ID: from.ID, Name: strings.TrimPrefix(from.Name, "/")}
+	c := Container{ID: from.ID, Name: strings.TrimPrefix(from.Name, "/"), ImageID: from.Image}
 	if from.Config != nil {
 		c.Service, c.Image = from.Config.Labels[api.ServiceLabel], from.Config.Image
 	}
@@ -281,6 +302,10 @@ func (d *docker) Sees(ctx context.Context, image, dir string) (bool, error) {
 		}
 		return false, err
 	}
-	_, err = d.cli.Client().ContainerRemove(ctx, made.ID, client.ContainerRemoveOptions{Force: true})
+	for range 2 { // what it proves is proved: an engine that fails once is no reason to stop
+		if err = d.Remove(ctx, Owned{Kind: kindContainer, ID: made.ID}); err == nil {
+			break
+		}
+	}
 	return true, err
 }

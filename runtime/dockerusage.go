@@ -36,10 +36,10 @@ func usageFrom(r container.StatsResponse) *Usage {
 	u := &Usage{
 		Time: r.Read, Memory: m.Usage - min(m.Usage, stat("active_file")+stat("inactive_file")), MemoryPeak: m.MaxUsage,
 		Frames: stat("shmem"), Limit: m.Limit, CPUS: float64(c.CPUUsage.TotalUsage) / 1e9,
-		ThrottledS: float64(c.ThrottlingData.ThrottledTime) / 1e9, periods: c.ThrottlingData.Periods, held: c.ThrottlingData.ThrottledPeriods,
+		ThrottledS: float64(c.ThrottlingData.ThrottledTime) / 1e9, Periods: c.ThrottlingData.Periods, Held: c.ThrottlingData.ThrottledPeriods,
 	}
-	if u.periods > 0 {
-		u.Throttled = float64(u.held) / float64(u.periods)
+	if u.Periods > 0 {
+		u.Throttled = float64(u.Held) / float64(u.Periods)
 	}
 	return u
 }

@@ -13,7 +13,9 @@ import (
 type Engine interface {
 	LoadProject(ctx context.Context, file, project string) (*types.Project, error)
 	// Up makes and starts what is not running, and returns when all has started.
-	Up(ctx context.Context, p *types.Project) error
+	// Between the two it calls made with the project's containers, whose error
+	// keeps them from being started.
+	Up(ctx context.Context, p *types.Project, made func([]Container) error) error
 	// Down removes the containers, networks and volumes that carry the
 	// project's label; containers that still run have grace to end.
 	Down(ctx context.Context, project string, grace time.Duration) error
@@ -57,8 +59,9 @@ type Container struct {
 	Name      string    `json:"name"`
 	Service   string    `json:"service"`
 	Image     string    `json:"image"`
-	State     string    `json:"state"`  // created, running, exited, …
-	Status    string    `json:"status"` // for people; of Containers only
+	ImageID   string    `json:"image_id"` // what the engine made it of, whatever is called Image by now
+	State     string    `json:"state"`    // created, running, exited, …
+	Status    string    `json:"status"`   // for people; of Containers only
 	ExitCode  int       `json:"exit_code"`
 	OOMKilled bool      `json:"oom_killed,omitempty"`
 	Memory    int64     `json:"memory,omitempty"` // limit in bytes

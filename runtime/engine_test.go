@@ -16,6 +16,7 @@ import (
 
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/flags"
+	"github.com/moby/moby/client"
 
 	"github.com/medianode/docker-medianode/runtime"
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -179,6 +180,55 @@ func TestEngineExit(t *testing.T) {
 	slices.Sort(s.lines)
 	if got := strings.Join(s.lines, ", "); got != "it stderr err, it stdout out, it stdout tail, it stdout "+strings.Repeat("x", 16<<10)+" …" {
 		t.Errorf("log: %.200s", got)
+	}
+}
+
+// TestEngineImageTakenMeanwhile gives the name of a checked image to another one
+// before the containers are made.
+func TestEngineImageTakenMeanwhile(t *testing.T) {
+	s := newStage(t, "retag")
+	docker, err := client.New(client.FromEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer docker.Close()
+	ref := s.config.Project + ":1"
+	tag := func(from string) {
+		t.Helper()
+		if _, err := docker.ImageTag(t.Context(), client.ImageTagOptions{Source: from, Target: ref}); err != nil {
+			t.Skipf("skipped: %v", err)
+		}
+	}
+	tag("python:3.11-slim")
+	defer func() { _, _ = docker.ImageRemove(context.Background(), ref, client.ImageRemoveOptions{}) }()
+	list, err := docker.ImageList(t.Context(), client.ImageListOptions{Filters: make(client.Filters).Add("reference", ref)})
+	if err != nil || len(list.Items) != 1 {
+		t.Fatal(list, err)
+	}
+	run := func() error {
+		s.config.Nodes = []runtime.Node{{Node: channel.Node{ID: "it"}, Container: true, ImageID: list.Items[0].ID}}
+		s.write(map[string]any{"it": s.service("it", ref, nil, map[string]any{"command": []string{"python", "-V"}})})
+		session, err := runtime.Start(t.Context(), s.config)
+		if err != nil {
+			return err
+		}
+		return errors.Join(session.Wait(t.Context()), session.Close())
+	}
+	if err := run(); err != nil {
+		t.Errorf("unchanged: %v", err)
+	}
+	s.lines = nil
+	s.config.Write = func() error {
+		tag("python:3.12-slim")
+		return nil
+	}
+	err = run()
+	failed, ok := errors.AsType[*runtime.NodeError](err)
+	if !ok || failed.Node != "it" || !strings.Contains(failed.Message, "another program gave "+ref+" to another image") {
+		t.Errorf("got %v", err)
+	}
+	if len(s.lines) > 0 {
+		t.Errorf("it ran: %v", s.lines)
 	}
 }
 

@@ -55,6 +55,7 @@ type script struct {
 	wait   chan struct{} // before the phase die
 	slow   time.Duration // from the last word to the end of the process
 	memory int64
+	image  string // its id
 
 	raiseIn    string               // a session beside the first one in which an exception happens
 	raiseTimes *atomic.Int64        // how often
@@ -98,10 +99,17 @@ func (f *fakeEngine) LoadProject(ctx context.Context, _, project string) (*types
 	return &types.Project{Name: project}, f.call(ctx, "load")
 }
 
-func (f *fakeEngine) Up(ctx context.Context, p *types.Project) error {
+func (f *fakeEngine) Up(ctx context.Context, p *types.Project, made func([]Container) error) error {
 	f.mu.Lock()
 	f.volumes = 2
 	f.mu.Unlock()
+	var created []Container
+	for service, s := range f.nodes {
+		created = append(created, Container{Service: service, Image: "medianode/" + service, ImageID: s.image})
+	}
+	if err := made(created); err != nil {
+		return err
+	}
 	for service, s := range f.nodes {
 		if err := f.call(ctx, "up"); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -53,24 +54,12 @@ func (s *Session) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.openTransport(); err != nil {
-		return err
-	}
-	for _, spec := range s.specs() {
-		if err := s.create(spec); err != nil {
-			return err
-		}
-	}
 	for _, m := range s.members {
-		if m.Restart.comesBack() {
-			s.expect(m, true)
-		}
 		if m.Container {
 			m.drained, m.deadline = true, time.Now().Add(m.StartTimeout)
 		}
 	}
-	s.later("processes of the session", closeTimeout, s.quiet)
-	if err := s.openPorts(); err != nil {
+	if err := s.furnish(); err != nil {
 		return err
 	}
 	s.group.Go(func() { s.listen(messages) })
@@ -202,7 +191,7 @@ func (s *Session) onMessage(msg message) {
 
 // onIntroduced is how a node is when the session comes to it.
 func (s *Session) onIntroduced(m *member, msg message) {
-	m.container = msg.Container.ID
+	m.container, m.restarts = msg.Container.ID, msg.Number
 	s.setState(m, StateStarting)
 	s.followFromNow(m)
 	if msg.Loaded {
@@ -223,12 +212,14 @@ func (s *Session) followFromNow(m *member) {
 
 // onRestarting is the death of a node's process that has a next one.
 func (s *Session) onRestarting(m *member, msg message) {
-	if !s.takesPart(m) {
+	if !s.takesPart(m) || msg.Number <= m.restarts { // told by the supervisor before
 		return
 	}
 	s.warn(msg.Restart)
 	m.forgetReopening()
-	m.restarts = append(m.restarts, time.Now())
+	m.fate, _, _ = strings.Cut(msg.Restart, startsAgain)
+	m.restarts = msg.Number
+	m.seen++
 	m.closed = false
 	s.setState(m, StateRestarting)
 	m.process = newProcess()

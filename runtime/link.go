@@ -33,6 +33,7 @@ type message struct {
 	Loaded    bool            `json:"loaded,omitempty"`    // of that node
 	Status    *channel.Status `json:"status,omitempty"`
 	Restart   string          `json:"restart,omitempty"` // why a node is started again
+	Number    int             `json:"number,omitempty"`  // of that restart, or of the last one, in the run
 	Ended     *NodeError      `json:"ended,omitempty"`   // and will not be started again
 }
 

@@ -40,7 +40,9 @@ type member struct {
 	forced bool // TERM or KILL was sent after the grace
 	unread map[string]uint64
 
-	metrics []channel.Metric // as the node last told them
+	metrics []channel.Metric  // as the node last told them
+	fate    string            // how its last process died, in words
+	letters map[string]uint64 // told of frames that were given up, by connection
 	stall   stall
 }
 
@@ -74,7 +76,7 @@ func newMember(n Node, out *sink) *member {
 	return &member{
 		Node: n, state: StateCreated, log: &logbook{node: n.ID, sink: out},
 		commands: make(chan channel.Command, 1024), // more than there are commands of all sessions
-		process:  newProcess(),
+		process:  newProcess(), letters: map[string]uint64{},
 	}
 }
 

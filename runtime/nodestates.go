@@ -21,17 +21,14 @@ func (s *Session) tellNodes() {
 	}
 	states := make(map[string]NodeState, len(s.members))
 	for _, m := range s.members {
-		states[m.ID] = NodeState{m.state, len(m.restarts)}
+		states[m.ID] = NodeState{m.state, m.restarts}
 	}
 	text, err := json.Marshal(states)
 	if err != nil || string(text) == s.nodesTold {
 		return
 	}
 	s.nodesTold = string(text)
-	path := nodesPath(s.c.Dir) // it is for the eye: errors are not
-	if os.WriteFile(path+"~", text, 0o600) == nil {
-		_ = os.Rename(path+"~", path)
-	}
+	_ = replaceFile(nodesPath(s.c.Dir), text) // it is for the eye: errors are not
 }
 
 // NodeStates are the nodes of a running project, as the process says that

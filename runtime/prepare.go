@@ -47,21 +47,7 @@ func (s *Session) prepare(ctx context.Context) error {
 	if err := s.sit(); err != nil {
 		return err
 	}
-	if err := s.openTransport(); err != nil {
-		return err
-	}
-	for _, spec := range s.specs() {
-		if err := s.create(spec); err != nil {
-			return err
-		}
-	}
-	for _, m := range s.members {
-		if m.Restart.comesBack() {
-			s.expect(m, true)
-		}
-	}
-	s.later("processes of the session", closeTimeout, s.quiet)
-	if err := s.openPorts(); err != nil {
+	if err := s.furnish(); err != nil {
 		return err
 	}
 	if len(s.byService) > 0 {
@@ -75,7 +61,14 @@ func (s *Session) prepare(ctx context.Context) error {
 	if err := s.openDoor(); err != nil {
 		return err
 	}
+	s.tellSupervises()
 	return ctx.Err()
+}
+
+func (s *Session) tellSupervises() {
+	if s.c.Supervises != nil {
+		s.c.Supervises()
+	}
 }
 
 // sweep removes what a dead earlier run has left. Whoever holds the lock is
@@ -104,6 +97,25 @@ func (s *Session) sweep(ctx context.Context, p *place) error {
 		}
 	}
 	return p.wipe()
+}
+
+// furnish makes the session's channels and opens the runtime's own ends of them.
+func (s *Session) furnish() error {
+	if err := s.openTransport(); err != nil {
+		return err
+	}
+	for _, spec := range s.specs() {
+		if err := s.create(spec); err != nil {
+			return err
+		}
+	}
+	for _, m := range s.members {
+		if m.Restart.comesBack() {
+			s.expect(m, true)
+		}
+	}
+	s.later("processes of the session", closeTimeout, s.quiet)
+	return s.openPorts()
 }
 
 func (s *Session) openTransport() error {

@@ -12,6 +12,13 @@ import (
 // sessions, opening again in the same process is to this one: by the same policy,
 // limits and delays, with the same losses.
 
+// reopenings is the part of a member that knows of it.
+type reopenings struct {
+	reopening reopening
+	reopened  []time.Time   // when it was planned
+	pause     time.Duration // before the last time
+}
+
 // reopening is where a session stands whose copy of a node is to be made anew.
 type reopening int
 
@@ -24,17 +31,20 @@ const (
 // reopen plans to open the session again in a node in which it has failed, if the
 // node's policy says so.
 func (s *Session) reopen(m *member, e *NodeError) bool {
+	now := time.Now()
 	attempts, _ := m.Restart.limits()
+	recent := len(m.Restart.counting(m.reopened, now))
 	switch {
-	case !m.Restart.wants(true), m.Restart.used(m.restarts, time.Now()) >= attempts:
+	case !m.Restart.wants(true), recent >= attempts:
 		return false
 	case m.dead != nil, m.forced, m.left, s.stopping, s.exiting, !s.takesPart(m), s.isThrough(m):
 		return false
 	}
-	m.delay = m.nextDelay(time.Since(m.lastBegun(s.begun)))
-	m.restarts = append(m.restarts, time.Now())
-	s.warn(fmt.Sprintf("%v: session %s opens in it again in %s, restart %d of %d",
-		s.describe(m, e), s.c.Session, m.delay, m.Restart.used(m.restarts, time.Now()), attempts))
+	m.pause = delayAfter(m.pause, now.Sub(m.lastBegun(s.begun)))
+	m.reopened = append(m.reopened, now)
+	m.seen++
+	m.fate = s.describe(m, e).Error()
+	s.warn(fmt.Sprintf("%s: session %s opens in it again in %s, restart %d of %d", m.fate, s.c.Session, m.pause, recent+1, attempts))
 	s.setState(m, StateRestarting)
 	m.reopening, m.closed, m.deadline = failing, false, time.Time{}
 	return true
@@ -47,8 +57,8 @@ func (r *revival) lastBegun(first time.Time) time.Time {
 	if r.born.After(last) {
 		last = r.born
 	}
-	if n := len(r.restarts); n > 0 && r.restarts[n-1].After(last) {
-		last = r.restarts[n-1]
+	if n := len(r.reopened); n > 0 && r.reopened[n-1].After(last) {
+		last = r.reopened[n-1]
 	}
 	return last
 }
@@ -59,11 +69,11 @@ func (s *Session) openSoon(m *member) {
 		return
 	}
 	m.reopening = delayed
-	p, delay, restarts := m.process, m.delay, len(m.restarts)
+	p, delay, times := m.process, m.pause, len(m.reopened)
 	s.group.Go(func() {
 		pause(s.life, delay)
 		s.post(func() {
-			if m.reopening == delayed && m.process == p && len(m.restarts) == restarts {
+			if m.reopening == delayed && m.process == p && len(m.reopened) == times {
 				s.openAgain(m)
 			}
 		})

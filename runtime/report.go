@@ -24,6 +24,7 @@ type Report struct {
 	Error       *NodeError         `json:"error,omitempty"`
 	Message     string             `json:"message,omitempty"` // of an error that is no node's
 	Warnings    []string           `json:"warnings,omitempty"`
+	DeadLetters string             `json:"dead_letters,omitempty"` // the file, if frames were given up
 	Nodes       []NodeReport       `json:"nodes"`
 	Connections []ConnectionReport `json:"connections"`
 }
@@ -54,11 +55,14 @@ type ConnectionReport struct {
 	Dropped uint64 `json:"dropped"`
 	// Unfinished are received frames that a process had in its hands when it
 	// died, and that did not come again.
-	Unfinished uint64  `json:"unfinished,omitempty"`
-	Rate       float64 `json:"rate"` // frames a second while the session ran
-	P50        uint64  `json:"latency_p50_ns"`
-	P99        uint64  `json:"latency_p99_ns"`
-	BlockedS   float64 `json:"blocked_s"` // that the producer waited for room
+	Unfinished uint64 `json:"unfinished,omitempty"`
+	// GivenUp are dropped frames that a process has died with too often to be given
+	// them again.
+	GivenUp  uint64  `json:"given_up,omitempty"`
+	Rate     float64 `json:"rate"` // frames a second while the session ran
+	P50      uint64  `json:"latency_p50_ns"`
+	P99      uint64  `json:"latency_p99_ns"`
+	BlockedS float64 `json:"blocked_s"` // that the producer waited for room
 }
 
 // connections is the account of every connection that enters n.
@@ -69,7 +73,7 @@ func connections(n channel.Node, ledger func(channel.Spec) *channel.Ledger, run 
 		if l := ledger(in.Channel); l != nil && in.Slot < l.Slots() {
 			s := l.Slot(in.Slot)
 			r.Frames, r.Bytes = s.Received().Load(), s.Bytes().Load()
-			r.Dropped, r.Unfinished = s.Dropped().Load(), s.Unfinished().Load()
+			r.Dropped, r.Unfinished, r.GivenUp = s.Dropped().Load(), s.Unfinished().Load(), s.GivenUp().Load()
 			r.P50, r.P99 = s.Latency(0.5), s.Latency(0.99)
 			r.BlockedS = time.Duration(l.Blocked().Load()).Seconds()
 			if run > 0 {
@@ -178,6 +182,15 @@ func (r Report) restarts() []string {
 	for _, c := range r.Connections {
 		if c.Unfinished > 0 {
 			lines = append(lines, fmt.Sprintf("%s → %s: %d of the frames received were in process when the node died", c.From, c.To, c.Unfinished))
+		}
+	}
+	for _, c := range r.Connections {
+		if c.GivenUp > 0 {
+			line := fmt.Sprintf("%s → %s: %d of the frames dropped were given up, the node died with each %d times", c.From, c.To, c.GivenUp, channel.MaxTries)
+			if r.DeadLetters != "" {
+				line += "; see " + r.DeadLetters
+			}
+			lines = append(lines, line)
 		}
 	}
 	return lines

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -22,6 +23,9 @@ const (
 	// The SDK itself gives up after five seconds.
 	failGrace = 10 * time.Second
 )
+
+// startsAgain is what follows a death in the text of its warning.
+const startsAgain = ": starts again in "
 
 // errCancelled is the end of a restart that the session does not want any more.
 var errCancelled = errors.New("the session ended while it waited for its restart")
@@ -45,27 +49,28 @@ func (r Restart) limits() (attempts int, window time.Duration) {
 	return defaultAttempts, defaultWindow
 }
 
-// used is how many of the restarts count at a time.
-func (r Restart) used(restarts []time.Time, now time.Time) int {
+// counting are those of the restarts that count at a time.
+func (r Restart) counting(restarts []time.Time, now time.Time) []time.Time {
 	_, window := r.limits()
-	n := 0
-	for _, at := range restarts {
-		if window == 0 || now.Sub(at) < window {
-			n++
-		}
+	if window == 0 {
+		return restarts
 	}
-	return n
+	return slices.DeleteFunc(slices.Clone(restarts), func(at time.Time) bool { return now.Sub(at) >= window })
 }
 
 // revival is the part of a member that knows of its restarts.
 type revival struct {
-	restarts []time.Time
+	restarts int         // in the whole run, by any process
+	recent   []time.Time // those of them that may count against the limit
+	seen     int         // by this session
+	heard    int         // when this process took over
+	planned  *death      // what the last one follows, if another process has planned it
+	reopenings
 	reviving bool // its container is dead and will be started
-	reopening
-	cancel context.CancelFunc
-	blame  *NodeError    // why its container was killed
-	delay  time.Duration // before the last restart
-	born   time.Time     // start of the present process, if it is not the first
+	cancel   context.CancelFunc
+	blame    *NodeError    // why its container was killed
+	delay    time.Duration // before the last restart
+	born     time.Time     // start of the present process, if it is not the first
 }
 
 func (r *revival) cancelRevival() {
@@ -75,11 +80,13 @@ func (r *revival) cancelRevival() {
 }
 
 // nextDelay is how long the next restart waits.
-func (r *revival) nextDelay(lived time.Duration) time.Duration {
-	if r.delay == 0 || lived >= healthy {
+func (r *revival) nextDelay(lived time.Duration) time.Duration { return delayAfter(r.delay, lived) }
+
+func delayAfter(before, lived time.Duration) time.Duration {
+	if before == 0 || lived >= healthy {
 		return firstDelay
 	}
-	return min(2*r.delay, lastDelay)
+	return min(2*before, lastDelay)
 }
 
 // expect tells the other ends of a node's channels whether it comes back when
@@ -119,7 +126,7 @@ func (s *Session) mayRevive(m *member, failed bool) bool {
 		return false
 	}
 	attempts, _ := m.Restart.limits()
-	return m.Restart.used(m.restarts, time.Now()) < attempts
+	return m.isPlanned() || len(m.Restart.counting(m.recent, time.Now())) < attempts
 }
 
 // wants says whether a session goes on with the node.
@@ -153,19 +160,19 @@ func (s *Session) revive(m *member) bool {
 	if !s.mayRevive(m, m.hasFailed()) {
 		return false
 	}
-	began := m.born
-	if began.IsZero() {
-		began = s.begun
-	}
-	m.delay = m.nextDelay(time.Since(began))
-	m.restarts = append(m.restarts, time.Now())
+	delay := s.plan(m)
 	attempts, _ := m.Restart.limits()
 	e := NodeError{}
 	if m.blame != nil {
 		e = *m.blame
 	}
-	text := fmt.Sprintf("%v: starts again in %s, restart %d of %d", s.describe(m, &e), m.delay, m.Restart.used(m.restarts, time.Now()), attempts)
-	s.warn(text)
+	m.fate = s.describe(m, &e).Error()
+	text := fmt.Sprintf("%s%s%s, restart %d of %d", m.fate, startsAgain, m.delay, len(m.recent), attempts)
+	if m.restarts > m.heard {
+		m.heard = m.restarts
+		m.seen++
+		s.warn(text)
+	}
 	s.tellRestart(m, text)
 	if s.takesPart(m) {
 		s.setState(m, StateRestarting)
@@ -174,13 +181,32 @@ func (s *Session) revive(m *member) bool {
 	m.reviving, m.deadline = true, time.Time{}
 	ctx, cancel := context.WithCancel(s.life)
 	m.cancel = cancel
-	id, delay := m.container, m.delay
+	id := m.container
 	s.group.Go(func() {
 		defer cancel()
 		err := s.startAgain(ctx, m, id, delay)
 		s.post(func() { s.onRevived(m, err) })
 	})
 	return true
+}
+
+// plan counts a restart and says how long it waits. One that another process has
+// planned is not counted again, and waits for what is left of its time.
+func (s *Session) plan(m *member) time.Duration {
+	now := time.Now()
+	if m.isPlanned() {
+		m.planned = nil
+		return max(0, m.born.Sub(now))
+	}
+	began := m.born
+	if began.IsZero() {
+		began = s.begun
+	}
+	m.delay = m.nextDelay(now.Sub(began))
+	m.restarts++
+	m.recent = m.Restart.counting(append(m.recent, now), now)
+	s.keepHistory()
+	return m.delay
 }
 
 // startAgain starts a container once what its dead process left is gone.
@@ -256,7 +282,7 @@ func (s *Session) lookOnce(m *member, p *process) {
 // What it had not finished is given to it again: the readers and writers of the
 // built-in nodes look for it here, those in containers by themselves.
 func (s *Session) rejoin(m *member) {
-	if s.started.IsZero() || len(m.restarts) == 0 {
+	if s.started.IsZero() || m.restarts+len(m.reopened) == 0 {
 		return
 	}
 	s.command(m, channel.CommandStart)
@@ -298,7 +324,7 @@ func (s *Session) stopRevivals() {
 		if !others {
 			m.cancelRevival()
 		}
-		back := !s.started.IsZero() && len(m.restarts) > 0 && m.isStarting()
+		back := !s.started.IsZero() && m.restarts+len(m.reopened) > 0 && m.isStarting()
 		if back && m.dead == nil && !s.killed {
 			blame := &NodeError{Phase: startPhase(m), Message: "the session ended before it was ready again"}
 			if others || s.link != nil {

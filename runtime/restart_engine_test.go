@@ -2,10 +2,12 @@ package runtime_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -223,6 +225,7 @@ func TestEngineRestartRetry(t *testing.T) {
 func TestEngineRestartPoison(t *testing.T) {
 	const frames = 200
 	p, r := restarting(t, "poison", frames, `{"crash_at": 100}`, true)
+	p.config.DeadLetters = filepath.Join(t.TempDir(), "dead-letters.jsonl")
 	s := p.start()
 	if err := errors.Join(s.Wait(t.Context()), s.Close()); err != nil {
 		t.Error(err)
@@ -233,6 +236,28 @@ func TestEngineRestartPoison(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(p.lines, "\n"), "frame 100 of input input from src crashed the node 3 times: skipped") {
 		t.Error("the log does not name the frame")
+	}
+	text, err := os.ReadFile(p.config.DeadLetters)
+	var letter runtime.DeadLetter
+	if err == nil {
+		err = json.Unmarshal(text, &letter) // one line
+	}
+	if err != nil || letter.Node != "echo" || letter.From != "src.output" || letter.Sequence == nil || *letter.Sequence != 100 || letter.Tries != 3 {
+		t.Errorf("%v: %s", err, text)
+	}
+	var header struct {
+		Kind     string
+		Sequence uint64
+		Bytes    int
+	}
+	if err := json.Unmarshal(letter.Header, &header); err != nil || header.Kind != "text" || header.Sequence != 100 || header.Bytes != 3 {
+		t.Errorf("header: %v: %s", err, letter.Header)
+	}
+	if c := s.Report().Connections[0]; c.GivenUp != 1 || s.Report().DeadLetters != p.config.DeadLetters {
+		t.Errorf("report: %+v", c)
+	}
+	if !strings.HasPrefix(letter.Reason, "the node died with it 3 times, at last: node echo: ") {
+		t.Errorf("reason: %s", letter.Reason)
 	}
 }
 

@@ -38,7 +38,7 @@ func TestRestartLimits(t *testing.T) {
 		{Restart{Policy: "always", MaxAttempts: 2, Window: 31 * time.Second}, 2, 2},
 	} {
 		attempts, _ := test.limits()
-		if used := test.used(restarts, now); attempts != test.attempts || used != test.count {
+		if used := len(test.counting(restarts, now)); attempts != test.attempts || used != test.count {
 			t.Errorf("%+v: %d of %d, want %d of %d", test.Restart, used, attempts, test.count, test.attempts)
 		}
 	}

@@ -46,14 +46,21 @@ type Config struct {
 	SharedMemory int64         // bytes that the plan needs; checked before anything is made
 	StopGrace    time.Duration // for draining when the session stops; default 10 s
 
-	// Warn and Note are called by the session's own goroutine: they must return
+	// Warn, Note and Supervises are called by the session's own goroutine: they must return
 	// soon and not call the session.
 	Logs LogSink              // lines of the containers; nil: kept for errors only
 	Warn func(string)         // what is worth saying and no error; also in the report
 	Note func(node, s string) // a node's new state (the State constants)
+	// DeadLetters is a file that frames which were given up are noted in, a DeadLetter
+	// a line; empty: nowhere. Its directory is made.
+	DeadLetters string
 	// Crashed is told of every death of a node's process, with its log, by the
 	// process that supervises.
 	Crashed func(Crash)
+
+	// Supervises is called when this process begins to supervise the project: it
+	// starts it, or takes it over.
+	Supervises func()
 
 	// Open opens the transport of a domain; dir is the shm of the project's
 	// directory, /dev/shm of its containers.
@@ -66,6 +73,7 @@ type Node struct {
 	channel.Node
 	Container    bool
 	Service      string        // the container's compose service; default the node's id
+	ImageID      string        // the engine's id of the image that the container must be of; empty: any of its name
 	Run          node.Builtin  // the body of a node without container
 	StartTimeout time.Duration // from the container's start to ready; default 60 s
 	Restart      Restart

@@ -91,6 +91,7 @@ type supervision struct {
 	final     *Report
 	crashes
 	nodesTold string // what tellNodes has written
+	forgetful bool   // restarts cannot be noted, which was told
 }
 
 // Start makes the project's directory and channels, brings the containers up,

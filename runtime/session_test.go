@@ -341,6 +341,28 @@ func TestNodeFailures(t *testing.T) {
 	}
 }
 
+func TestImageThatChangesMeanwhileDoesNotRun(t *testing.T) {
+	r := newRig(t, 10)
+	r.mid.image, r.config.Nodes[1].ImageID = "sha256:other", "sha256:checked"
+	_, err := Start(t.Context(), r.config)
+	const want = "node mid: start: another program gave medianode/mid to another image while the node was starting: up again builds it anew"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if n := len(r.engine.containers); n != 0 {
+		t.Errorf("%d containers were started", n)
+	}
+	r.nothingLeft()
+
+	r = newRig(t, 10)
+	r.mid.image, r.config.Nodes[1].ImageID = "sha256:checked", "sha256:checked"
+	s := r.start()
+	if err := s.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+	r.end(s)
+}
+
 func TestKilledWithCompleteDataIsAWarning(t *testing.T) {
 	r := newRig(t, 10)
 	r.mid.deaf, r.config.StopGrace = true, 100*time.Millisecond

@@ -217,7 +217,17 @@ func CloseSession(uid int, project, name string) error {
 	path := filepath.Join(seatDir(Directory(uid, project)), name)
 	f, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0)
 	if err != nil {
-		return fmt.Errorf("project %s has no session %s", project, name)
+		var names []string
+		for other, lives := range owned(Directory(uid, project)) {
+			if lives {
+				names = append(names, other)
+			}
+		}
+		if len(names) == 0 {
+			return fmt.Errorf("project %s does not run", project)
+		}
+		slices.Sort(names)
+		return fmt.Errorf("project %s has no session %s: it has %s", project, name, strings.Join(names, ", "))
 	}
 	defer f.Close()
 	t := readSeat(f)

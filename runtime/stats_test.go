@@ -15,19 +15,23 @@ import (
 )
 
 func TestCompare(t *testing.T) {
-	g := Graph{Project: "p", Nodes: []GraphNode{{ID: "src"}, {ID: "mid", Service: "mid"}, {ID: "side", Service: "side"}}}
-	key := slotKey{"main", "src.output", "mid.input"}
 	at := time.Unix(100, 0)
-	before := slotSight{frames: 100, bytes: 1000, dropped: 1}
-	before.latencies[0] = 100
-	after := slotSight{frames: 300, bytes: 9000, dropped: 5, depth: 3, capacity: 8}
-	after.latencies[0], after.latencies[20] = 100, 200
-	last := sight{at: at, usage: map[string]*Usage{"mid": {Time: at, CPUS: 1, periods: 100, held: 10}, "side": {Time: at, CPUS: 9}}, slots: map[slotKey]slotSight{key: before}}
-	now := sight{
-		at: at.Add(2 * time.Second), nodes: map[string]NodeState{"mid": {StateRunning, 2}}, slots: map[slotKey]slotSight{key: after}, order: []slotKey{key},
-		usage: map[string]*Usage{"mid": {Time: at.Add(2 * time.Second), CPUS: 1.5, Memory: 90, Frames: 30, Limit: 100, periods: 110, held: 15}, "side": {CPUS: 1}},
-	}
-	s := compare(g, last, now)
+	before := ConnectionTotals{Session: "main", From: "src.output", To: "mid.input", Frames: 100, Bytes: 1000, Dropped: 1}
+	before.Latencies[0] = 100
+	after := ConnectionTotals{Session: "main", From: "src.output", To: "mid.input", Frames: 300, Bytes: 9000, Dropped: 5, Depth: 3, Capacity: 8}
+	after.Latencies[0], after.Latencies[20] = 100, 200
+	last := Totals{Time: at, Connections: []ConnectionTotals{before}, Nodes: []NodeTotals{
+		{Node: "mid", Usage: &Usage{Time: at, CPUS: 1, Periods: 100, Held: 10}}, {Node: "side", Usage: &Usage{Time: at, CPUS: 9}},
+	}}
+	now := Totals{Time: at.Add(2 * time.Second), Connections: []ConnectionTotals{after}, Nodes: []NodeTotals{
+		{Node: "src"},
+		{
+			Node: "mid", Container: true, NodeState: NodeState{StateRunning, 2},
+			Usage: &Usage{Time: at.Add(2 * time.Second), CPUS: 1.5, Memory: 90, Frames: 30, Limit: 100, Periods: 110, Held: 15},
+		},
+		{Node: "side", Container: true, Usage: &Usage{CPUS: 1}},
+	}}
+	s := compare("p", last, now)
 	if want := (NodeStats{Node: "mid", Container: true, State: StateRunning, Restarts: 2, Known: true, CPU: 0.25, Throttled: 0.5, Memory: 90, Frames: 30, Limit: 100}); s.Nodes[1] != want {
 		t.Errorf("got %+v, want %+v", s.Nodes[1], want)
 	}
@@ -39,8 +43,8 @@ func TestCompare(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 	// Another session of the same name counts from 0.
-	last.slots[key] = slotSight{frames: 1 << 40}
-	if c := compare(g, last, now).Connections[0]; c.Rate != 150 || math.IsNaN(c.Bytes) {
+	last.Connections[0] = ConnectionTotals{Session: "main", From: "src.output", To: "mid.input", Frames: 1 << 40}
+	if c := compare("p", last, now).Connections[0]; c.Rate != 150 || math.IsNaN(c.Bytes) {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -50,7 +54,7 @@ func TestUsageOfTheEngine(t *testing.T) {
 	r.MemoryStats = container.MemoryStats{Usage: 100, MaxUsage: 120, Limit: 200, Stats: map[string]uint64{"shmem": 30, "inactive_file": 8, "active_file": 2}}
 	r.CPUStats.CPUUsage.TotalUsage = 2e9
 	r.CPUStats.ThrottlingData = container.ThrottlingData{Periods: 200, ThrottledPeriods: 50, ThrottledTime: 3e9}
-	want := Usage{Time: r.Read, Memory: 90, MemoryPeak: 120, Frames: 30, Limit: 200, CPUS: 2, Throttled: 0.25, ThrottledS: 3, periods: 200, held: 50}
+	want := Usage{Time: r.Read, Memory: 90, MemoryPeak: 120, Frames: 30, Limit: 200, CPUS: 2, Throttled: 0.25, ThrottledS: 3, Periods: 200, Held: 50}
 	if got := *usageFrom(r); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

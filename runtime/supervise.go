@@ -217,6 +217,8 @@ func (s *Session) onStatus(m *member, st channel.Status) {
 		s.onError(m, st)
 	case channel.EventMetrics:
 		m.metrics = st.Metrics
+	case channel.EventGivenUp:
+		s.onGivenUp(m, st)
 	case channel.EventClosed:
 		m.unread = st.Unread
 		if m.reopening != notReopening {
@@ -392,7 +394,7 @@ func (s *Session) settle(m *member) {
 func (s *Session) failNode(m *member, e *NodeError) {
 	s.setState(m, StateFailed)
 	if s.culprit == nil && s.cause == nil && !s.killed {
-		if n := len(m.restarts); n > 0 {
+		if n := m.restarts + len(m.reopened); n > 0 {
 			if e == nil {
 				e = &NodeError{}
 			}

@@ -99,6 +99,7 @@ func (s *Session) promote() error {
 	if path, err := socketPath(s.c.Dir); err == nil {
 		_ = os.Remove(path)
 	}
+	s.recallHistory()
 	for _, m := range s.members {
 		if !m.hasControl() || m.exited {
 			continue
@@ -113,6 +114,7 @@ func (s *Session) promote() error {
 	}
 	s.seat.Supervises = true
 	_ = s.seat.write() // it is for the eye
+	s.tellSupervises()
 	s.group.Go(func() {
 		err := s.watch()
 		if err == nil {
@@ -128,19 +130,41 @@ func (s *Session) promote() error {
 
 // takeControl attaches this process to a node's control and status channels.
 func (s *Session) takeControl(m *member) error {
+	if err := s.openControl(m); err != nil {
+		if err := s.renewControl(m, err); err != nil {
+			return err
+		}
+	}
 	for _, spec := range []channel.Spec{*m.Control, *m.Status} {
+		if s.ledgers[spec.Name] != nil {
+			continue
+		}
 		// Inside one process there are no files, and no other end to look by.
 		if ledger, unmap, err := s.ledger(spec); err == nil {
 			s.keepLedger(spec, ledger, unmap)
 		}
 	}
-	if err := s.openControl(m); err != nil {
-		return err
-	}
 	if m.state == StateRestarting && m.dead == nil {
 		m.deadline = time.Now().Add(m.StartTimeout)
 	}
-	m.later, m.drained = len(m.restarts) > 0, false
+	m.later, m.drained = m.restarts > 0, false
+	return nil
+}
+
+// renewControl makes a node's control and status channels anew: its process was
+// dead, too, when the one that supervised died, and nobody had them open.
+func (s *Session) renewControl(m *member, why error) error {
+	for _, spec := range []channel.Spec{*m.Control, *m.Status} {
+		if err := s.create(spec); err != nil {
+			why = errors.Join(why, err) // unless it is there
+		}
+	}
+	if err := s.openControl(m); err != nil {
+		return errors.Join(why, err)
+	}
+	if m.Restart.comesBack() {
+		s.expect(m, true)
+	}
 	return nil
 }
 

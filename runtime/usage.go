@@ -24,7 +24,8 @@ type Usage struct {
 	Throttled  float64   `json:"throttled"` // share of the periods in which the CPU limit held it back
 	ThrottledS float64   `json:"throttled_s"`
 
-	periods, held uint64
+	Periods uint64 `json:"-"` // of the CPU limit, in which the container ran
+	Held    uint64 `json:"-"` // of Periods: in which the limit held it back
 }
 
 // usageMagic begins a sample; the SDK's _cgroup.py has the layout.
@@ -70,7 +71,7 @@ func parseUsage(raw []byte) (*Usage, bool) {
 	u := &Usage{
 		Time: time.Unix(0, int64(w[2])), Memory: w[3], MemoryMost: w[4], MemoryPeak: w[5], Limit: w[8], RSSPeak: w[14],
 		CPUS: float64(w[9]) / 1e9, CPUMost: float64(w[10]) / 1000, ThrottledS: float64(w[13]) / 1e9,
-		periods: w[11], held: w[12],
+		Periods: w[11], Held: w[12],
 	}
 	u.Files = min(w[7], w[6])
 	u.Frames = w[6] - u.Files
@@ -101,7 +102,7 @@ const (
 func (r Report) throttled() []string {
 	var lines []string
 	for _, n := range r.Nodes {
-		if u := n.Usage; u != nil && u.Throttled >= heldBack && u.periods >= leastPeriod {
+		if u := n.Usage; u != nil && u.Throttled >= heldBack && u.Periods >= leastPeriod {
 			lines = append(lines, fmt.Sprintf("%s: held back by its CPU limit in %.0f %% of the time, %s in all; it used at most %.2f cores",
 				n.Node, 100*u.Throttled, seconds(u.ThrottledS), u.CPUMost))
 		}

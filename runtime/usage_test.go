@@ -39,7 +39,7 @@ func TestUsage(t *testing.T) {
 	u := readUsage(dir, "n")
 	want := Usage{
 		Time: time.Unix(5, 0), Memory: 90 * mib, MemoryMost: 95 * mib, MemoryPeak: 120 * mib, Frames: 20 * mib, Files: 10 * mib, Limit: 128 * mib, RSSPeak: 70 * mib,
-		CPUS: 2, CPUMost: 1.5, Throttled: 0.25, ThrottledS: 3, periods: 200, held: 50,
+		CPUS: 2, CPUMost: 1.5, Throttled: 0.25, ThrottledS: 3, Periods: 200, Held: 50,
 	}
 	if u == nil || *u != want {
 		t.Errorf("got %+v\nwant %+v", u, want)

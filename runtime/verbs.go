@@ -24,8 +24,8 @@ const (
 )
 
 // Down removes what a project has left: containers, volumes, networks, shared
-// memory. A session of this machine that still runs is asked to stop first,
-// and given some time.
+// memory, and what probes of processes have left that were killed. A session of
+// this machine that still runs is asked to stop first, and given some time.
 func Down(ctx context.Context, e Engine, project string, uid int) error {
 	p := &place{
 		project: project, dir: Directory(uid, project), root: channel.NewDomain(uid, project).Root,
@@ -41,21 +41,45 @@ func Down(ctx context.Context, e Engine, project string, uid int) error {
 	if taken != nil {
 		return errors.Join(taken, err)
 	}
-	return errors.Join(err, p.wipe(), p.leave())
+	return errors.Join(err, p.wipe(), p.leave(), removeProbes(ctx, e, uid))
 }
 
-// takeOver locks the project, after asking who has the lock to stop.
+// removeProbes removes what belongs to no project: a start that is killed while it
+// looks whether the engine sees this machine's memory has none yet.
+func removeProbes(ctx context.Context, e Engine, uid int) error {
+	left, err := Leftovers(ctx, e, uid)
+	if err != nil {
+		return err
+	}
+	left = slices.DeleteFunc(left, func(l Leftover) bool { return l.Project != "" })
+	if len(left) == 0 {
+		return nil
+	}
+	_, err = RemoveLeftovers(ctx, e, uid, left)
+	return err
+}
+
+// takeOver locks the project, after asking all that run it to stop. Sessions whose
+// supervisor has just died need one more to end well: the lock is theirs first.
 func (p *place) takeOver(ctx context.Context) error {
 	asked := map[int]bool{}
 	for end := time.Now().Add(askTimeout); ; {
 		err := p.take(Owner{PID: os.Getpid(), Started: time.Now()})
+		pids := owners(p.dir)
 		var running *RunningError
-		if !errors.As(err, &running) {
+		switch {
+		case err == nil && len(pids) == 0:
+			return nil
+		case err == nil:
+			if err := p.leave(); err != nil {
+				return err
+			}
+			err = &RunningError{Project: p.project, Owner: Owner{PID: pids[0], Started: time.Now()}}
+		case !errors.As(err, &running):
 			return err
 		}
-		pids := owners(p.dir)
-		if pid := running.Owner.PID; pid > 0 && holds(pid, p.lockPath()) {
-			pids = append(pids, pid)
+		if running != nil && running.Owner.PID > 0 && holds(running.Owner.PID, p.lockPath()) {
+			pids = append(pids, running.Owner.PID)
 		}
 		for _, pid := range pids {
 			if asked[pid] {

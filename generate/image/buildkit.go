@@ -23,6 +23,7 @@ import (
 
 // Engine is the part of the engine's client that builds need.
 type Engine interface {
+	ClientVersion() string
 	DialHijack(ctx context.Context, url, proto string, meta map[string][]string) (net.Conn, error)
 	ImageInspect(ctx context.Context, ref string, opts ...client.ImageInspectOption) (client.ImageInspectResult, error)
 }

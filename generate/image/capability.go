@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	bk "github.com/moby/buildkit/client"
+	"github.com/moby/moby/client/pkg/versions"
 )
 
 // snapshotterLabel is on the worker of an engine that keeps its images in
@@ -40,9 +41,16 @@ func (o Options) demanding() bool {
 	return o.Refuse(nil) != nil
 }
 
-// Able asks the engine, where that is not certain, whether its image store can
-// do what the options want; the error says what to change.
+// oldestAPI is that of Docker Engine 23.0, the first whose BuildKit reads our
+// Dockerfiles (it has COPY --link) and whose images may have layers of zstd.
+const oldestAPI = "1.42"
+
+// Able says what the engine cannot do of what is wanted, and what to change; it
+// is asked where that is not certain. Its API must be agreed on already.
 func (b BuildKit) Able(ctx context.Context) error {
+	if api := b.Engine.ClientVersion(); versions.LessThan(api, oldestAPI) {
+		return fmt.Errorf("the engine is too old to build images of nodes: its API is %s, want %s or newer, which Docker Engine 23.0 has (docker.image needs no build)", api, oldestAPI)
+	}
 	if !b.Options.demanding() {
 		return nil
 	}

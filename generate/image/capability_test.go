@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -59,7 +60,10 @@ type served struct {
 	Engine
 	listener *pipes
 	dialled  int
+	api      string
 }
+
+func (s *served) ClientVersion() string { return cmp.Or(s.api, "1.47") }
 
 func (s *served) DialHijack(context.Context, string, string, map[string][]string) (net.Conn, error) {
 	s.dialled++
@@ -112,6 +116,10 @@ func TestAbleAsksTheEngine(t *testing.T) {
 	silent := &served{}
 	if err := (BuildKit{Engine: silent}).Able(t.Context()); err != nil || silent.dialled > 0 {
 		t.Errorf("%v, asked %d times", err, silent.dialled)
+	}
+	// Engine 20.10.
+	if err := (BuildKit{Engine: &served{api: "1.41"}}).Able(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "the engine is too old to build images of nodes: its API is 1.41, want 1.42 or newer") {
+		t.Errorf("got %v", err)
 	}
 	// An engine without BuildKit.
 	if err := (BuildKit{Engine: silent, Options: wanting}).Able(t.Context()); err == nil || !strings.Contains(err.Error(), "page not found") {

@@ -127,6 +127,31 @@ func TestSharedLayers(t *testing.T) {
 	}
 }
 
+// A package without a wheel is compiled by one of the builds that want it at the
+// same time, and again where there are other headers.
+func TestCompiledOnce(t *testing.T) {
+	c := engine(t)
+	const deps = ", build_dependencies: [gcc, libc6-dev"
+	list := images(t, unique(), "python_packages: [webrtcvad==2.0.10]"+deps+"]",
+		"python_packages: [webrtcvad==2.0.10, six==1.16.0]"+deps+"]", "python_packages: [webrtcvad==2.0.10]"+deps+", libffi-dev]")
+	for i := range list { // with a cache that nobody has used yet
+		list[i].Dockerfile = bytes.ReplaceAll(list[i].Dockerfile, []byte("id=medianode,"), []byte("id=medianode-"+list[0].Key[:12]+","))
+	}
+	remove(t, c, list)
+	_, log := build(t, c, false, list...)
+	if strings.Contains(log, "pip tries") || strings.Contains(log, "pip installs") {
+		t.Skip("uv cannot be had:", log)
+	}
+	if n := strings.Count(log, " Building webrtcvad==2.0.10"); n != 2 {
+		t.Errorf("compiled %d times, want 2\n%s", n, log)
+	}
+	for _, img := range list {
+		if got := inside(t, img.Ref, "import webrtcvad; print(webrtcvad.valid_rate_and_frame_length(16000, 320))"); got != "True" {
+			t.Errorf("%s: %s", img.Node, got)
+		}
+	}
+}
+
 // A base image that has its own index is not passed over, whether it has pip or not.
 func TestOtherPips(t *testing.T) {
 	c := engine(t)

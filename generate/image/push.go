@@ -20,7 +20,6 @@ import (
 
 // Pusher is the part of the engine's client that pushes need.
 type Pusher interface {
-	ImageInspect(ctx context.Context, ref string, opts ...client.ImageInspectOption) (client.ImageInspectResult, error)
 	ImageTag(ctx context.Context, opts client.ImageTagOptions) (client.ImageTagResult, error)
 	ImageRemove(ctx context.Context, ref string, opts client.ImageRemoveOptions) (client.ImageRemoveResult, error)
 	ImagePush(ctx context.Context, ref string, opts client.ImagePushOptions) (client.ImagePushResponse, error)
@@ -53,16 +52,23 @@ func PushRef(repository string, img generate.Image) string {
 	return strings.TrimSuffix(repository, "/") + "/" + own
 }
 
-// Push brings an image of the engine to a registry under ref, and gives its
-// digest there, or nothing if the engine does not tell. The engine knows it as
-// ref only meanwhile, unless it did before. auth is what the registry wants to
-// know, as the engine takes it; progress may be nil.
-func Push(ctx context.Context, engine Pusher, img generate.Image, ref, auth string, progress *Progress) (pushed string, err error) {
-	_, before := engine.ImageInspect(ctx, ref)
+// Target is where an image is pushed to.
+type Target struct {
+	Ref  string // its name there
+	Auth string // what the registry wants to know, as the engine takes it
+	// Temporary says that the engine is to know the image by that name only
+	// meanwhile.
+	Temporary bool
+}
+
+// Push brings an image of the engine to a registry, and gives its digest there,
+// or nothing if the engine does not tell. progress may be nil.
+func Push(ctx context.Context, engine Pusher, img generate.Image, to Target, progress *Progress) (pushed string, err error) {
+	ref := to.Ref
 	if _, err := engine.ImageTag(ctx, client.ImageTagOptions{Source: img.Ref, Target: ref}); err != nil {
 		return "", fmt.Errorf("name image %s: %w", ref, err)
 	}
-	if errdefs.IsNotFound(before) {
+	if to.Temporary {
 		defer func() {
 			_, bad := engine.ImageRemove(context.WithoutCancel(ctx), ref, client.ImageRemoveOptions{})
 			if bad != nil && !errdefs.IsNotFound(bad) {
@@ -71,7 +77,7 @@ func Push(ctx context.Context, engine Pusher, img generate.Image, ref, auth stri
 		}()
 	}
 	show := newPushing(img.Node, ref, progress)
-	response, err := engine.ImagePush(ctx, ref, client.ImagePushOptions{RegistryAuth: auth})
+	response, err := engine.ImagePush(ctx, ref, client.ImagePushOptions{RegistryAuth: to.Auth})
 	if err == nil {
 		for m, bad := range response.JSONMessages(ctx) {
 			if bad != nil {

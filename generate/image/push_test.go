@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/moby/moby/client"
 
@@ -35,13 +34,6 @@ type hall struct {
 	says  []jsonstream.Message
 	fails error
 	asked []string
-}
-
-func (h *hall) ImageInspect(_ context.Context, ref string, _ ...client.ImageInspectOption) (client.ImageInspectResult, error) {
-	if _, ok := h.keys[ref]; !ok {
-		return client.ImageInspectResult{}, fmt.Errorf("%s: %w", ref, errdefs.ErrNotFound)
-	}
-	return client.ImageInspectResult{}, nil
 }
 
 func (h *hall) ImageTag(_ context.Context, o client.ImageTagOptions) (client.ImageTagResult, error) {
@@ -112,7 +104,7 @@ func TestPush(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Push(t.Context(), engine, img, ref, "secret", progress)
+		got, err := Push(t.Context(), engine, img, Target{ref, "secret", true}, progress)
 		if err != nil {
 			got = err.Error()
 		}
@@ -126,16 +118,16 @@ func TestPush(t *testing.T) {
 			t.Errorf("%v, shown:\n%s", err, shown.String())
 		}
 	}
-	// A name that was there before stays, and one of ours goes though the push was
+	// A name that is not temporary stays, and one of ours goes though the push was
 	// interrupted.
 	engine := &hall{keys: map[string]string{img.Ref: "key", ref: "key"}}
-	if _, err := Push(t.Context(), engine, img, ref, "", nil); err != nil || engine.keys[ref] == "" {
+	if _, err := Push(t.Context(), engine, img, Target{Ref: ref}, nil); err != nil || engine.keys[ref] == "" {
 		t.Errorf("%v, asked %v", err, engine.asked)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	engine = &hall{keys: map[string]string{img.Ref: "key"}, fails: ctx.Err()}
-	if _, err := Push(ctx, engine, img, ref, "", nil); !errors.Is(err, context.Canceled) || engine.keys[ref] != "" {
+	if _, err := Push(ctx, engine, img, Target{Ref: ref, Temporary: true}, nil); !errors.Is(err, context.Canceled) || engine.keys[ref] != "" {
 		t.Errorf("%v, asked %v", err, engine.asked)
 	}
 }

@@ -34,7 +34,7 @@ func push(t *testing.T, c *client.Client, img generate.Image, ref string, creden
 	if err != nil {
 		t.Fatal(err)
 	}
-	return image.Push(t.Context(), c, img, ref, auth, nil)
+	return image.Push(t.Context(), c, img, image.Target{Ref: ref, Auth: auth, Temporary: true}, nil)
 }
 
 // traced builds, and gives the steps with whether each came from a cache.

@@ -3,7 +3,11 @@
 // the same time; judging it is pure.
 package doctor
 
-import "time"
+import (
+	"time"
+
+	"github.com/medianode/docker-medianode/runtime"
+)
 
 // Facts are what was seen. Sizes are bytes.
 type Facts struct {
@@ -13,7 +17,7 @@ type Facts struct {
 	Probe      Probe
 	Shm        Memory
 	Projects   []Project
-	Links      []Link
+	Left       []runtime.Leftover // what gc would remove
 	Foreign    Foreign
 	Containers []Container
 	Bundles    []Bundle
@@ -80,12 +84,6 @@ type Project struct {
 	Bytes          int64
 }
 
-// Link is an iceoryx2 root of ours below /tmp.
-type Link struct {
-	Path, Target, Project string
-	Dangling              bool
-}
-
 // Foreign is /tmp/iceoryx2, which programs that are not ours use.
 type Foreign struct {
 	There    bool
@@ -96,8 +94,8 @@ type Foreign struct {
 	Err      error
 }
 
-// Container carries a label of ours.
-type Container struct{ Name, Project, State string }
+// Container is one of a node that runs.
+type Container struct{ Project string }
 
 // Bundle is a file of certificates that the environment names.
 type Bundle struct {

@@ -19,7 +19,6 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/medianode/docker-medianode/runtime"
-	"github.com/medianode/docker-medianode/runtime/channel"
 )
 
 // Sources are where facts come from.
@@ -30,6 +29,8 @@ type Sources struct {
 	Client   client.APIClient
 	// Attached proves that containers see this machine's shared memory.
 	Attached func(ctx context.Context, image string) error
+	// Left are the things of runs that nobody runs any more.
+	Left func(ctx context.Context) ([]runtime.Leftover, error)
 	// Explain says in one line why no engine answers.
 	Explain func(error) error
 	State   string // directory of compose files and reports; empty: there is no place for it
@@ -58,7 +59,11 @@ func Gather(ctx context.Context, s Sources) Facts {
 		}
 	})
 	wait.Go(func() { f.Foreign = foreignRoot("/tmp/iceoryx2") })
-	wait.Go(func() { f.Links = s.links() })
+	wait.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, engineTime)
+		defer cancel()
+		f.Left, _ = s.Left(ctx) // without the engine's part, if it does not answer: a finding of its own
+	})
 	f.Versions = s.versions()
 	f.Bundles = s.bundles()
 	f.CPUs = goruntime.NumCPU()
@@ -104,7 +109,7 @@ func dockerCommand(ctx context.Context) Program {
 	return Program{Path: path, Version: strings.TrimSpace(string(out)), Err: err}
 }
 
-// engine asks the engine about itself, and for containers of ours.
+// engine asks the engine about itself, and for containers of nodes.
 func (s Sources) engine(ctx context.Context) (Engine, []Container) {
 	ctx, cancel := context.WithTimeout(ctx, engineTime)
 	defer cancel()
@@ -140,24 +145,15 @@ func (s Sources) engine(ctx context.Context) (Engine, []Container) {
 	return e, containers
 }
 
-// containers are those with a label of ours: nodes and probes.
+// containers are those of nodes that run, whoever started them.
 func (s Sources) containers(ctx context.Context) ([]Container, error) {
 	var list []Container
-	for _, label := range []string{"dev.medianode.node", "dev.medianode.probe"} {
-		got, err := s.Client.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", label)})
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range got.Items {
-			name := c.ID
-			if len(c.Names) > 0 {
-				name = strings.TrimPrefix(c.Names[0], "/")
-			}
-			if label == "dev.medianode.probe" && time.Since(time.Unix(c.Created, 0)) < time.Minute {
-				continue // somebody is starting, or this very command asks
-			}
-			list = append(list, Container{Name: name, Project: c.Labels["com.docker.compose.project"], State: string(c.State)})
-		}
+	got, err := s.Client.ContainerList(ctx, client.ContainerListOptions{Filters: make(client.Filters).Add("label", "dev.medianode.node")})
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range got.Items {
+		list = append(list, Container{Project: c.Labels["com.docker.compose.project"]})
 	}
 	return list, nil
 }
@@ -202,30 +198,6 @@ func (s Sources) projects() []Project {
 			p.PID, p.Pipeline, p.Since = running.Owner.PID, running.Owner.Pipeline, running.Owner.Started
 		}
 		list = append(list, p)
-	}
-	return list
-}
-
-// links are iceoryx2 roots that lead to a directory of this user.
-func (s Sources) links() []Link {
-	paths, err := filepath.Glob("/tmp/mn-*")
-	if err != nil {
-		return nil
-	}
-	parent := filepath.Dir(runtime.Directory(s.UID, "x"))
-	var list []Link
-	for _, path := range paths {
-		target, err := os.Readlink(path)
-		rest, ok := strings.CutPrefix(target, parent+"/")
-		if err != nil || !ok {
-			continue
-		}
-		project, _, _ := strings.Cut(rest, "/")
-		if path != channel.NewDomain(s.UID, project).Root {
-			continue // a link of somebody else
-		}
-		_, err = os.Stat(path)
-		list = append(list, Link{Path: path, Target: target, Project: project, Dangling: errors.Is(err, fs.ErrNotExist)})
 	}
 	return list
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/medianode/docker-medianode/runtime"
 )
 
 // Status is how bad it is.
@@ -31,7 +33,7 @@ func Judge(f Facts) []Finding {
 	findings := []Finding{versions(f.Versions), program(f.Program)}
 	findings = append(findings, engine(f.Engine)...)
 	findings = append(findings, probe(f.Engine, f.Probe), shm(f.Shm), limits(f.Engine))
-	findings = append(findings, projects(f), leftovers(f), foreign(f.Foreign))
+	findings = append(findings, projects(f), leftovers(f.Left), foreign(f.Foreign))
 	findings = append(findings, processors(f), files(f.Files))
 	for _, d := range f.Disks {
 		findings = append(findings, disk(d))
@@ -185,7 +187,7 @@ func projects(f Facts) Finding {
 		}
 	}
 	for _, c := range f.Containers {
-		if text := c.Project + " (in containers alone)"; c.alone(f.Projects) && !slices.Contains(running, text) {
+		if text := c.Project + " (in containers alone)"; c.alone(f) && !slices.Contains(running, text) {
 			running = append(running, text)
 		}
 	}
@@ -195,53 +197,30 @@ func projects(f Facts) Finding {
 	return Finding{"running", OK, strings.Join(running, ", "), ""}
 }
 
-// alone says that a container runs and its project has no directory here: its
-// runtime is in a container too, or compose runs it.
-func (c Container) alone(projects []Project) bool {
-	return c.State == "running" && c.Project != "" && !slices.ContainsFunc(projects, func(p Project) bool { return p.Name == c.Project })
+// alone says that a container's project has no directory here, and that it is no
+// leftover: its runtime is in a container too, or compose runs it.
+func (c Container) alone(f Facts) bool {
+	return c.Project != "" && !slices.ContainsFunc(f.Projects, func(p Project) bool { return p.Name == c.Project }) &&
+		!slices.ContainsFunc(f.Left, func(l runtime.Leftover) bool { return l.Project == c.Project })
 }
 
-// leftovers are directories, links and containers of projects that nobody runs.
-func leftovers(f Facts) Finding {
-	live := map[string]bool{}
-	var left, names, single []string
-	add := func(project, what string) {
-		left = append(left, what)
-		if project != "" && !slices.Contains(names, project) {
-			names = append(names, project)
-		}
-	}
-	for _, p := range f.Projects {
-		live[p.Name] = p.PID > 0
-		if p.PID == 0 {
-			add(p.Name, fmt.Sprintf("directory of %s (%s)", p.Name, size(p.Bytes)))
-		}
-	}
-	for _, l := range f.Links {
-		if l.Dangling || !live[l.Project] {
-			add(l.Project, fmt.Sprintf("%s of %s", l.Path, l.Project))
-		}
-	}
-	for _, c := range f.Containers {
-		if live[c.Project] || c.alone(f.Projects) {
-			continue
-		}
-		add(c.Project, fmt.Sprintf("container %s (%s)", c.Name, c.State))
-		if c.Project == "" {
-			single = append(single, c.Name)
-		}
-	}
+// leftovers are what gc would remove.
+func leftovers(left []runtime.Leftover) Finding {
 	if len(left) == 0 {
 		return Finding{"leftovers", OK, "none", ""}
 	}
-	var do []string
-	for _, name := range names {
-		do = append(do, "docker medianode down -p "+name)
+	var names []string
+	for _, l := range left {
+		text := l.Kind + " " + l.Name
+		if l.State != "" {
+			text += " (" + l.State + ")"
+		}
+		if l.Bytes > 0 {
+			text += " (" + size(l.Bytes) + ")"
+		}
+		names = append(names, text)
 	}
-	if len(single) > 0 {
-		do = append(do, "docker rm -f "+strings.Join(single, " "))
-	}
-	return Finding{"leftovers", Warn, strings.Join(left, ", "), strings.Join(do, "; ")}
+	return Finding{"leftovers", Warn, strings.Join(names, ", "), "docker medianode gc removes them"}
 }
 
 func foreign(f Foreign) Finding {

@@ -8,6 +8,10 @@ func (s Slot) Latencies() (counts [LatencyBuckets]uint64) {
 	return counts
 }
 
+// LatencyBound is the time in ns that the frames of a histogram's counter did not
+// exceed, and mostly exceeded the bound before.
+func LatencyBound(counter int) uint64 { return latencyBound(counter) }
+
 // Quantile is the time in ns that a share q (0 to 1) of the frames of a histogram
 // did not exceed, to a quarter of an octave; 0 without frames. Histograms of one
 // reader may be subtracted.

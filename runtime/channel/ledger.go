@@ -20,7 +20,7 @@ import (
 //	128 + 1152*i, reader i:
 //	  0 state   8 capacity  16 next      24 received  32 bytes  40 dropped  48 waiting  56 base
 //	 64 latency histogram, 128 counters
-//	1088 expected  1096 done  1104 tried  1112 tries  1120 unfinished
+//	1088 expected  1096 done  1104 tried  1112 tries  1120 unfinished  1128 given up
 //
 // The two words "expected" are the runtime's: the end at this side comes back
 // if it dies, so its peer waits for it.
@@ -159,6 +159,10 @@ func (s Slot) Tries() *atomic.Uint64 { return s.ledger.at(s.offset + expectedOff
 // Unfinished is how many frames the reader had in its hands when it died and
 // did not get again. They count as received.
 func (s Slot) Unfinished() *atomic.Uint64 { return s.ledger.at(s.offset + expectedOffset + 32) }
+
+// GivenUp is how many of the dropped frames the reader did not get again because
+// it had died with them often enough.
+func (s Slot) GivenUp() *atomic.Uint64 { return s.ledger.at(s.offset + expectedOffset + 40) }
 
 // counted is the first sequence that is neither received nor dropped.
 func (s Slot) counted() uint64 {

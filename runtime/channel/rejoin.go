@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// maxTries is how often a reader gets one frame: what crashes a node so often
+// MaxTries is how often a reader gets one frame: what crashes a node so often
 // would crash it for ever.
-const maxTries = 3
+const MaxTries = 3
 
 // rejoining is what a reader that comes back after its death knows.
 type rejoining struct {
@@ -46,12 +46,13 @@ func (r *Subscriber) comeBack(reader Reader) {
 // skip gives up a frame that the reader has died with often enough.
 func (r *Subscriber) skip() {
 	s, sequence := r.slot, r.slot.Done().Load()
-	if s.Tried().Load() != sequence+1 || s.Tries().Load() < maxTries || sequence >= r.resume {
+	if s.Tried().Load() != sequence+1 || s.Tries().Load() < MaxTries || sequence >= r.resume {
 		return
 	}
 	r.skipped = &sequence
 	s.Received().Store(s.Received().Load() - 1)
 	s.Dropped().Store(s.Dropped().Load() + 1)
+	s.GivenUp().Store(s.GivenUp().Load() + 1)
 	s.Done().Store(sequence + 1)
 }
 

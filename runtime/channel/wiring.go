@@ -1,6 +1,9 @@
 package channel
 
-import "strings"
+import (
+	"encoding/json"
+	"strings"
+)
 
 // WiringVersion is the version of the JSON that a container gets.
 const WiringVersion = 1
@@ -19,6 +22,7 @@ type Node struct {
 	Inputs    []Input  `json:"inputs"`
 	Outputs   []Output `json:"outputs"`
 	TimeoutMS int      `json:"timeout_ms,omitempty"` // of one call of process; 0: none
+	Alive     string   `json:"alive,omitempty"`      // a file to write in when the node's thread last came by; empty: none
 	Control   *Spec    `json:"control,omitempty"`    // containers only
 	Status    *Spec    `json:"status,omitempty"`
 }
@@ -121,6 +125,11 @@ type Status struct {
 	Traceback string  `json:"traceback,omitempty"`
 	Port      string  `json:"port,omitempty"`
 	Sequence  *uint64 `json:"sequence,omitempty"` // of the frame in process
+	// EventGivenUp: whose frame it was, and its header as JSON, if it came again.
+	// Port and Sequence are set too.
+	Source     string          `json:"source,omitempty"`
+	SourcePort string          `json:"source_port,omitempty"`
+	Header     json.RawMessage `json:"header,omitempty"`
 	// GoesOn says that the error ends its session only: the process has others.
 	GoesOn bool `json:"goes_on,omitempty"`
 
@@ -170,6 +179,8 @@ const (
 	EventError    = "error"
 	// EventMetrics may come at any time while the session is open.
 	EventMetrics = "metrics"
+	// EventGivenUp tells of a frame that the node has died with often enough.
+	EventGivenUp = "given_up"
 	EventClosed  = "closed" // the session's last frame is sent
 	EventReport  = "report"
 	EventBye     = "bye"

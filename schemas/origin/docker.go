@@ -22,7 +22,7 @@ func droppedDockerKeys() map[string]string {
 		"shm_size_mb": shm, "shm_size": shm, "security": own, "security_preset": own, "security_config": own, "cap_add": own, "cap_drop": own,
 		"privileged": own, "ipc_mode": own, "log_forwarding": logs, "logging": logs,
 		"fallback_policy": "a node with docker: never runs outside of its container",
-		"health_check":    "a node that hangs is found by its channels; see timeout_ms",
+		"health_check":    "a node says itself whether it is well; see health_interval_s",
 	}
 }
 

@@ -46,7 +46,7 @@ func dockerMoved() moved {
 		"gpu": "write gpu_devices: all, or a list", "runtime": "gpu_devices asks for GPUs", "deploy": "see resource_limits, gpu_devices and restart",
 		"networks": "write network: bridge to reach other machines", "secrets": "name the variables in env_from",
 		"depends_on": "remove it: connections say who needs whom", "profiles": "remove it: every node of the file runs",
-		"healthcheck": "remove it: a node says itself that it is ready; see start_timeout_ms",
+		"healthcheck": "write health_interval_s: SECONDS; a node says itself whether it is well",
 		"platform":    "remove it: images are built for the engine's platform", "pull_policy": "remove it: what is missing is pulled",
 		"expose": "remove it: frames do not travel over the network", "links": "remove it: connections say who needs whom",
 		"restart_policy": "=restart", "entrypoint": "=command", "network_mode": "=network", "base": "=base_image",
@@ -77,7 +77,7 @@ func (p *parser) docker(parent *fields, v *node, n *Node) *Docker {
 	d := &Docker{Pos: parent.pairs["docker"].at}
 	f, ok := p.open(v, parent.sub("docker"), d.Pos, []string{
 		"python_version", "python_packages", "wheels", "system_dependencies", "build_dependencies", "source",
-		"base_image", "image", "command", "env", "env_from", "volumes", "resource_limits", "gpu_devices", "network", "restart",
+		"base_image", "image", "command", "env", "env_from", "volumes", "resource_limits", "gpu_devices", "network", "restart", "health_interval_s",
 	}, dockerMoved())
 	if !ok {
 		return d
@@ -98,6 +98,7 @@ func (p *parser) docker(parent *fields, v *node, n *Node) *Docker {
 	d.GPUDevices = f.gpus()
 	d.Network = f.word("network", "none", networks()...)
 	d.Restart = f.restart()
+	d.HealthIntervalS = f.integer("health_interval_s", 0, 1, maxHealthInterval)
 	if n.Module != "" && f.get("image") == nil {
 		f.require("source", "the directory with "+moduleFile(n.Module)+", such as source: ./nodes/"+printable(cut(n.ID.V)))
 	}

@@ -17,8 +17,10 @@ const (
 	maxPorts       = 64 // of a node, each way
 	maxFrames      = 65_536
 	maxAttempts    = 65_536
-	maxFrame       = 1 << 30
-	maxMillis      = 86_400_000
+	// maxHealthInterval is a day, in seconds.
+	maxHealthInterval = 86_400
+	maxFrame          = 1 << 30
+	maxMillis         = 86_400_000
 )
 
 // Parse reads the text of a pipeline file. known lists the built-in nodes. The

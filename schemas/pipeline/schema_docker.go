@@ -7,10 +7,11 @@ import (
 
 func dockerSchema() object {
 	builds := words{"python_version", "python_packages", "wheels", "system_dependencies", "build_dependencies", "source", "base_image"}
-	finished := make(object, len(builds))
+	finished := make(object, len(builds), len(builds)+1)
 	for i, key := range builds {
 		finished[i] = member{key, false}
 	}
+	finished = append(finished, member{"health_interval_s", false})
 	debian := word("A Debian package: name, or name=version", shape(debianExpr, "must be a Debian package: a name such as libsndfile1, or name=version")).with("maxLength", maxMatch)
 	image := shape(reference, "must be an image reference, such as python:3.11-slim").with("maxLength", maxMatch)
 	return record("docker", "The container of a module:Class", nil, object{
@@ -44,6 +45,7 @@ func dockerSchema() object {
 		{"gpu_devices", gpuSchema()},
 		{"network", enum("none: no network. bridge: reaches other machines", "none", networks()...)},
 		{"restart", restartSchema()},
+		{"health_interval_s", whole("Seconds between the engine's health checks, which docker ps shows. Default: none are made", 0, 1, maxHealthInterval)},
 	}).with("if", object{{"required", words{"image"}}}).
 		with("then", object{{"properties", finished}}).
 		with("else", object{{"required", words{"source"}}, {"properties", object{{"command", false}}}})

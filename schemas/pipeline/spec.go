@@ -96,6 +96,7 @@ type Docker struct {
 	GPUDevices                            []Value[string] // ids, or "all" alone
 	Network                               Value[string]
 	Restart                               Restart
+	HealthIntervalS                       Value[int] // seconds between health checks; 0: none
 }
 
 // EnvVar is one literal environment variable.

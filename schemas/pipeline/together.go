@@ -24,6 +24,7 @@ func (f *fields) imageTogether(d *Docker) {
 	hint := "remove it; or, to build on the image, write base_image instead of image"
 	for _, key := range []string{
 		"python_version", "python_packages", "wheels", "system_dependencies", "build_dependencies", "source", "base_image",
+		"health_interval_s",
 	} {
 		if kv, set := f.pairs[key]; set {
 			f.fail(kv.at, f.sub(key), hint, "has no effect with image at %d:%d, which is used as it is",

@@ -106,7 +106,7 @@ func TestBaseForNodes(t *testing.T) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 			for step, size := range sizes(t, c, img.Ref) {
-				if strings.Contains(step, "medianode-build.py") && size > 100_000 || strings.Contains(step, "COPY /layers/") && size > 500_000+sizes(t, c, made.Ref)[step] {
+				if strings.Contains(step, "medianode-build") && size > 100_000 || strings.Contains(step, "COPY /layers/") && size > 500_000+sizes(t, c, made.Ref)[step] {
 					t.Errorf("%d bytes in %q", size, step)
 				}
 			}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
@@ -219,6 +220,17 @@ func (p Prober) create(ctx context.Context, id string) (made string, remove func
 		removing, cancel := context.WithTimeout(whole, callTime)
 		defer cancel()
 		_, err := p.Engine.ContainerRemove(removing, created.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		if errdefs.IsConflict(err) { // it has ended, and is just going
+			gone := p.Engine.ContainerWait(removing, created.ID, client.ContainerWaitOptions{Condition: container.WaitConditionRemoved})
+			select {
+			case <-gone.Result:
+				err = nil
+			case err = <-gone.Error:
+			}
+		}
+		if errdefs.IsNotFound(err) {
+			return nil
+		}
 		return err
 	}, nil
 }
@@ -234,6 +246,7 @@ func (p Prober) locked(id string) client.ContainerCreateOptions {
 			Labels:      map[string]string{probeLabel: "base"},
 		},
 		HostConfig: &container.HostConfig{
+			AutoRemove:  true, // should this process end before its container
 			NetworkMode: "none", ReadonlyRootfs: true, CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges"},
 			LogConfig: container.LogConfig{Type: "none"}, // what it prints goes to us, not to a disk
 			Resources: container.Resources{Memory: memory, MemorySwap: memory, PidsLimit: &limit, NanoCPUs: 1e9},

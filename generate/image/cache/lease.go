@@ -27,23 +27,27 @@ func me() string { return "process " + strconv.Itoa(os.Getpid()) }
 // acquire waits for the right to build an image. Where files cannot be locked,
 // several processes may build the same image, which is slow and not wrong.
 func (c *Cache) acquire(ctx context.Context, img generate.Image) (*lease, error) {
-	path := c.lockPath(img.Ref)
+	return c.await(ctx, c.lockPath(img.Ref), func() func() {
+		return c.Wait(img.Node, "waiting for "+c.holder(ctx, img.Ref))
+	})
+}
+
+// await waits for the lock of a file; show tells what it waits for.
+func (c *Cache) await(ctx context.Context, path string, show func() func()) (*lease, error) {
 	if err := os.MkdirAll(c.Locks, 0o755); err != nil {
-		c.Say("images are built without a lock: " + err.Error())
+		c.Say("images are made without a lock: " + err.Error())
 		return &lease{}, nil
 	}
 	for {
 		l := &lease{flock.New(path)}
-		got, err := l.lock(ctx, func() func() {
-			return c.Wait(img.Node, "waiting for "+c.holder(ctx, img.Ref))
-		})
+		got, err := l.lock(ctx, show)
 		if ctx.Err() != nil {
 			l.release()
 			return nil, ctx.Err()
 		}
 		if err != nil {
 			_ = l.file.Close()
-			c.Say("images are built without a lock: " + err.Error())
+			c.Say("images are made without a lock: " + err.Error())
 			return &lease{}, nil
 		}
 		// The holder before has removed its file: the lock must be on the one
@@ -164,8 +168,15 @@ func (c *Cache) sweep() {
 		return // there are none
 	}
 	for _, entry := range entries {
+		push := strings.HasSuffix(entry.Name(), pushSuffix)
+		if push && !strings.HasSuffix(entry.Name(), c.engineSuffix()+pushSuffix) {
+			continue // another engine has the name
+		}
 		l := &lease{flock.New(filepath.Join(c.Locks, entry.Name()), flock.SetFlag(os.O_RDWR))}
 		if got, err := l.file.TryLock(); err == nil && got && l.current() {
+			if push {
+				c.forget(l.file.Path())
+			}
 			l.release()
 		} else {
 			_ = l.file.Close()
@@ -175,7 +186,13 @@ func (c *Cache) sweep() {
 
 // lockPath is the file of an image of this engine.
 func (c *Cache) lockPath(ref string) string {
+	return filepath.Join(c.Locks, strings.NewReplacer("/", "_", ":", "_").Replace(ref)+c.engineSuffix()+lockSuffix)
+}
+
+const lockSuffix = ".lock"
+
+// engineSuffix tells the files of one engine from those of another.
+func (c *Cache) engineSuffix() string {
 	sum := sha256.Sum256([]byte(c.EngineID))
-	name := strings.NewReplacer("/", "_", ":", "_").Replace(ref)
-	return filepath.Join(c.Locks, name+"-"+hex.EncodeToString(sum[:4])+".lock")
+	return "-" + hex.EncodeToString(sum[:4])
 }

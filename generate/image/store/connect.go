@@ -36,6 +36,14 @@ const (
 // further: SQLite and the sums of rows find damage where it is met.
 func (s *Store) connect(ctx context.Context) error {
 	if !s.memory {
+		if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
+			return err
+		}
+		unlock, err := s.guard(ctx, false)
+		if err != nil {
+			return err
+		}
+		defer unlock()
 		if err := s.place(); err != nil {
 			return err
 		}
@@ -52,14 +60,14 @@ func (s *Store) connect(ctx context.Context) error {
 	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&got); err != nil {
 		return err
 	}
-	if !s.memory {
+	if !s.memory && s.file == nil {
 		if s.file, err = os.Stat(s.path); err != nil {
 			return err
 		}
-		if !s.walWorks {
-			if _, err := db.ExecContext(ctx, "PRAGMA journal_mode = DELETE"); err != nil {
-				return err
-			}
+	}
+	if !s.memory && !s.walWorks {
+		if _, err := db.ExecContext(ctx, "PRAGMA journal_mode = DELETE"); err != nil {
+			return err
 		}
 	}
 	if got == version {
@@ -85,16 +93,18 @@ func (s *Store) dsn() string {
 	return "file://" + (&url.URL{Path: path}).EscapedPath() + query
 }
 
-// place makes the directory and refuses what is no file.
+// place looks at what is there, and refuses what is no file.
 func (s *Store) place() error {
+	s.file = nil
 	info, err := os.Stat(s.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
-			return err
-		}
-	case err != nil:
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if err == nil {
+		s.file = info
+	}
+	switch {
+	case s.file == nil: // to be made
 	case info.IsDir():
 		// A container engine makes an empty one where a file to mount is missing.
 		if entries, err := os.ReadDir(s.path); err != nil || len(entries) > 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // small is a database in as few bytes as there can be, and every row that it
@@ -474,5 +476,46 @@ func TestALinkStaysALink(t *testing.T) {
 	}
 	if got := get(t, openTest(t, path, testOptions()), Ref{"asr", "1"}); len(got) != 1 {
 		t.Errorf("%v", got)
+	}
+}
+
+// A file system that damages every file does not fill with them.
+func TestTheLastThreeSetAsideStay(t *testing.T) {
+	path := temporary(t)
+	opt := testOptions()
+	for i := range 6 {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(strings.Repeat("garbage", 1000)), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		opt.now = func() time.Time { return noon().Add(time.Duration(i) * time.Hour) }
+		openTest(t, path, opt).Close()
+		journal := path + ".corrupt-" + opt.now().Format(asideTime) + "-wal"
+		if err := os.WriteFile(journal, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	aside, _ := filepath.Glob(path + ".corrupt-*")
+	for i, name := range aside {
+		aside[i] = strings.TrimPrefix(name, path+".corrupt-"+noon().UTC().Format("20060102-"))
+	}
+	if want := []string{"150000.000", "150000.000-wal", "160000.000", "160000.000-wal", "170000.000", "170000.000-wal"}; !slices.Equal(aside, want) {
+		t.Errorf("%q", aside)
+	}
+}
+
+// Facts of bases that nobody has any more go without being asked for.
+func TestFactsAreBounded(t *testing.T) {
+	s := openTest(t, temporary(t), testOptions())
+	for i := range 300 {
+		if err := s.PutFacts(t.Context(), fmt.Sprintf("sha256:%03d", (i*7)%300), "{}"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var n int
+	if err := s.db.QueryRowContext(t.Context(), "SELECT count(*) FROM image_facts").Scan(&n); err != nil || n != 200 {
+		t.Errorf("%d facts, %v", n, err)
+	}
+	if _, ok, err := s.Facts(t.Context(), fmt.Sprintf("sha256:%03d", (299*7)%300)); !ok || err != nil {
+		t.Errorf("the last one: %v, %v", ok, err)
 	}
 }

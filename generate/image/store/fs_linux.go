@@ -28,3 +28,11 @@ func remoteType(magic int64) bool {
 	}
 	return false
 }
+
+// crowded tells a file system without room for a database and its journal.
+// Only root has the blocks that others are refused.
+func crowded(path string) bool {
+	var stat unix.Statfs_t
+	err := unix.Statfs(filepath.Dir(path), &stat)
+	return err == nil && stat.Blocks > 0 && stat.Bavail*uint64(stat.Bsize) < 256<<10 //nolint:gosec // a size, never negative
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,18 +45,35 @@ func (s *Store) Import(ctx context.Context, data []byte, engineID string) (added
 	if err != nil {
 		return 0, err
 	}
-	refs := make([]Ref, len(rows))
 	for i := range rows {
-		refs[i] = rows[i].Ref()
 		if rows[i].EngineID == "" {
 			rows[i].EngineID = engineID
 		}
 	}
-	known, err := s.Get(ctx, refs)
+	err = s.write(ctx, func(tx *sql.Tx) error {
+		added = 0 // it may be tried again
+		add, err := tx.PrepareContext(ctx, insert+" ON CONFLICT DO NOTHING")
+		if err != nil {
+			return err
+		}
+		defer add.Close()
+		for i := range rows {
+			done, err := add.ExecContext(ctx, rows[i].values()...)
+			if err != nil {
+				return err
+			}
+			n, err := done.RowsAffected()
+			if err != nil {
+				return err
+			}
+			added += int(n)
+		}
+		return nil
+	})
 	if err != nil {
 		return 0, err
 	}
-	return len(rows) - len(known), s.Found(ctx, rows...)
+	return added, nil
 }
 
 // entry is an object of the file and the way to it.

@@ -46,6 +46,25 @@ func TestImport(t *testing.T) {
 	}
 }
 
+func TestImportCountsWhatIsNew(t *testing.T) {
+	s := openTest(t, temporary(t), testOptions())
+	known := Row{Name: "medianode/asr", Tag: "1f2e", ImageID: "sha256:known", Status: Available, EngineID: "engine"}
+	if err := s.Put(t.Context(), known); err != nil {
+		t.Fatal(err)
+	}
+	ref := known.Ref()
+	before := get(t, s, ref)[ref]
+	text := "[" + good + "," + strings.Replace(good, "medianode/asr", "b", 1) + "," + strings.Replace(good, "medianode/asr", "c", 1) + "]"
+	for _, want := range []int{2, 0} {
+		if n, err := s.Import(t.Context(), []byte(text), "engine"); n != want || err != nil {
+			t.Errorf("%d, %v, want %d", n, err, want)
+		}
+	}
+	if after := get(t, s, ref)[ref]; !reflect.DeepEqual(after, before) {
+		t.Errorf("known before %+v\nafter        %+v", before, after)
+	}
+}
+
 func TestImportMistakes(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{``, `line 1, byte 0: no JSON: it ends too early`},

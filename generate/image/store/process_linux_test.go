@@ -122,3 +122,54 @@ func TestRemoteFileSystems(t *testing.T) {
 		t.Error("the temporary directory is remote")
 	}
 }
+
+// Whatever SQLite could not make for want of room, the note says that there is
+// none, and what can be read is.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("no file system to fill: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	fill := func() {
+		file, err := os.Create(filepath.Join(dir, "filler"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		for _, piece := range []int{64 << 10, 4 << 10, 1} {
+			for block := make([]byte, piece); err == nil; {
+				_, err = file.Write(block)
+			}
+			err = nil
+		}
+	}
+	path := filepath.Join(dir, "image_cache.db")
+	for _, before := range []string{"a database", "no database"} {
+		os.Remove(filepath.Join(dir, "filler"))
+		if before == "a database" {
+			s := openTest(t, path, testOptions())
+			put(t, s, full("asr", "1"))
+			quiet(t, s)
+			s.Close()
+		} else if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		fill()
+		s := openTest(t, path, testOptions())
+		for i := range 100 {
+			put(t, s, full("tts", strings.Repeat("1", i+1)))
+		}
+		notes := s.Notes()
+		if len(notes) != 1 || !strings.Contains(notes[0], ": the disk is full; nothing is kept") {
+			t.Errorf("%s: notes %q", before, notes)
+		}
+		if got := get(t, s, Ref{"tts", "1"}); len(got) != 1 {
+			t.Errorf("%s: in memory: %v", before, got)
+		}
+		s.Close()
+	}
+	if aside, _ := filepath.Glob(path + ".corrupt-*"); len(aside) > 0 {
+		t.Errorf("set aside: %q", aside)
+	}
+}

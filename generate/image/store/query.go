@@ -341,11 +341,18 @@ func (s *Store) Facts(ctx context.Context, key string) (facts string, ok bool, e
 }
 
 // PutFacts keeps what was found out about something that its key names wholly,
-// such as a base image by its id, as JSON.
+// such as a base image by its id, as JSON. Of many that are kept, any may go:
+// they can be found out again.
 func (s *Store) PutFacts(ctx context.Context, key, facts string) error {
+	const most = 200
 	return s.write(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO image_facts (key, facts, sum) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET facts = ?2, sum = ?3",
 			key, facts, sum([]string{key, facts}))
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "DELETE FROM image_facts WHERE key IN (SELECT key FROM image_facts WHERE key <> ?1 LIMIT max(0, (SELECT count(*) FROM image_facts) - ?2))",
+			key, most)
 		return err
 	})
 }

@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"github.com/gofrs/flock"
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
@@ -80,8 +82,12 @@ func (s *Store) repair(ctx context.Context, why diagnosis, err error) {
 	var code *sqlite.Error
 	readOnly := errors.As(err, &code) && code.Code()&0xff == lib.SQLITE_READONLY
 	switch {
-	case why == moved:
+	// Errors of a file that was set aside meanwhile say nothing of the new one.
+	case why == moved, s.db != nil && !s.current():
 		_ = s.disconnect()
+	// Without room SQLite's own words are of whatever it could not make.
+	case ioError(err) && crowded(s.path):
+		s.giveUp("the disk is full")
 	case why == noShared && s.walWorks:
 		s.walWorks = false
 		_ = s.disconnect()
@@ -94,6 +100,17 @@ func (s *Store) repair(ctx context.Context, why diagnosis, err error) {
 	}
 }
 
+func ioError(err error) bool {
+	var code *sqlite.Error
+	return errors.As(err, &code) && code.Code()&0xff == lib.SQLITE_IOERR
+}
+
+// current tells whether what was opened is still the file at the path.
+func (s *Store) current() bool {
+	now, err := os.Stat(s.path)
+	return err == nil && s.file != nil && os.SameFile(s.file, now)
+}
+
 // giveUp goes on in memory.
 func (s *Store) giveUp(why string) {
 	_ = s.disconnect()
@@ -101,33 +118,86 @@ func (s *Store) giveUp(why string) {
 	s.note("%s; nothing is kept of this run (set %s to a file that can be written)", why, EnvPath)
 }
 
+// asideTime is what follows ".corrupt-" in the name of a database set aside.
+const asideTime = "20060102-150405.000"
+
+// journals are what SQLite appends to the database's name.
+func journals() []string { return []string{"-wal", "-shm", "-journal"} }
+
 // setAside renames the database and its journals, for a new one to be made.
+// Nobody opens one meanwhile: a new database must not get an old journal, nor
+// lose its own.
 func (s *Store) setAside(ctx context.Context, cause error) {
 	if s.db != nil && foreign(ctx, s.db) {
 		s.giveUp("is a database of another program, and left as it is")
 		return
 	}
-	opened := s.file
 	_ = s.disconnect()
+	unlock, err := s.guard(ctx, true)
+	if err != nil { // with meets it again
+		return
+	}
+	defer unlock()
+	if !s.current() { // another process found the same and was faster
+		return
+	}
 	if s.renewed++; s.renewed > 2 {
 		s.giveUp("damaged again and again: " + reason(cause))
 		return
 	}
-	// Another process may have found the same and been faster.
-	if now, err := os.Stat(s.path); opened != nil && err == nil && !os.SameFile(opened, now) {
-		return
-	}
-	aside := s.path + ".corrupt-" + s.opt.now().UTC().Format("20060102-150405.000")
+	aside := s.path + ".corrupt-" + s.opt.now().UTC().Format(asideTime)
 	if err := os.Rename(s.path, aside); err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			s.giveUp(fmt.Sprintf("damaged (%s) and cannot be renamed: %s", reason(cause), reason(err)))
-		}
+		s.giveUp(fmt.Sprintf("damaged (%s) and cannot be renamed: %s", reason(cause), reason(err)))
 		return
 	}
-	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
+	for _, suffix := range journals() {
 		_ = os.Rename(s.path+suffix, aside+suffix)
 	}
+	s.forgetOldest()
 	s.note("%s; set aside as %s, a new one begun", reason(cause), filepath.Base(aside))
+}
+
+// forgetOldest leaves the last three of what was set aside: enough to look into.
+func (s *Store) forgetOldest() {
+	const kept = 3
+	begin := filepath.Base(s.path) + ".corrupt-"
+	entries, err := os.ReadDir(filepath.Dir(s.path))
+	if err != nil {
+		return
+	}
+	var times []string // sorted, as the entries are
+	for _, entry := range entries {
+		when, ok := strings.CutPrefix(entry.Name(), begin)
+		if ok && len(when) == len(asideTime) { // journals have more
+			times = append(times, when)
+		}
+	}
+	for _, when := range times[:max(0, len(times)-kept)] {
+		for _, suffix := range append(journals(), "") {
+			_ = os.Remove(s.path + ".corrupt-" + when + suffix)
+		}
+	}
+}
+
+// guard keeps a database from being set aside while others open it: who opens
+// shares the lock, who sets aside has it alone. It ends with its process. A
+// place without locks, or where no file can be made, goes without.
+func (s *Store) guard(ctx context.Context, alone bool) (unlock func(), err error) {
+	file := flock.New(s.path + ".lock")
+	try := file.TryRLockContext
+	if alone {
+		try = file.TryLockContext
+	}
+	soon, cancel := context.WithTimeout(ctx, s.opt.patience)
+	defer cancel()
+	if _, err := try(soon, time.Millisecond); err != nil && soon.Err() != nil {
+		_ = file.Close()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, &unusableError{fmt.Sprintf("locked by another process for %s", s.opt.patience)}
+	}
+	return func() { _ = file.Close() }, nil
 }
 
 // reason is an error in the user's words, on one line.

@@ -30,7 +30,7 @@ type Store struct {
 
 	turn chan struct{} // held by the method that works; guards what follows
 	db   *sql.DB       // nil: to be opened
-	file fs.FileInfo   // what was opened
+	file fs.FileInfo   // what was opened; nil: there was none yet
 	// lookUp is prepared by the first Get.
 	lookUp *sql.Stmt
 	// walWorks until the file system refuses write-ahead logging.
@@ -182,6 +182,9 @@ func (s *Store) with(ctx context.Context, f func(*sql.DB) error) error {
 }
 
 func (s *Store) attempt(ctx context.Context, f func(*sql.DB) error) error {
+	if s.db != nil && !s.memory && !s.current() { // what is written there, nobody would find
+		_ = s.disconnect()
+	}
 	if s.db == nil {
 		if err := s.connect(ctx); err != nil {
 			_ = s.disconnect()

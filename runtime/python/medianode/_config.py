@@ -152,6 +152,7 @@ class NodeConfig:
     control: Optional[Spec]
     status: Optional[Spec]
     timeout_ms: int  # of one call of process; 0: none
+    alive: str  # a file to write in when the node's thread last came by; empty: none
 
     @property
     def wait(self) -> str:
@@ -200,6 +201,7 @@ class NodeConfig:
             control=Spec.parse(control) if control else None,
             status=Spec.parse(status) if status else None,
             timeout_ms=int(value.get("timeout_ms") or 0),
+            alive=value.get("alive") or "",
         )
 
 

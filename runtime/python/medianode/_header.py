@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 from ._errors import CorruptError
 
@@ -165,6 +166,28 @@ def check(header: Header, length: int) -> None:
         t = header.media.tensor
         if tensor_size(t) != length:
             raise CorruptError(f"corrupt frame header: {length} bytes of tensor, rank {t.rank}, {t.bits} bits")
+
+
+def describe(header: Header, length: int) -> dict[str, Any]:
+    """Return what a header says, as JSON has it; of one that was not checked, what can be said."""
+    kind = KINDS[header.kind] if header.kind < len(KINDS) else f"kind({header.kind})"
+    said: dict[str, Any] = {"kind": kind, "sequence": header.sequence, "pts_ns": header.pts, "bytes": length}
+    if any(header.trace_id):
+        said["trace_id"] = bytes(header.trace_id).hex()
+    if header.flags & DISCONTINUITY:
+        said["discontinuity"] = True
+    media = header.media
+    if kind == "audio":
+        a = media.audio
+        said.update(sample_rate=a.rate, channels=a.channels, format=SAMPLE_NAMES.get(a.format, str(a.format)))
+    elif kind == "video":
+        v = media.video
+        said.update(width=v.width, height=v.height, stride=v.stride, format=FOURCC_NAMES.get(v.fourcc, hex(v.fourcc)))
+    elif kind == "tensor":
+        t = media.tensor
+        name = {0: "int", 1: "uint", 2: "float", 4: "bfloat", 5: "complex", 6: "bool"}.get(t.code, f"code({t.code})")
+        said.update(dtype=name if name == "bool" else f"{name}{t.bits}", shape=list(t.shape[: min(t.rank, MAX_RANK)]))
+    return said
 
 
 def video_size(width: int, height: int, stride: int, fourcc: int) -> int:

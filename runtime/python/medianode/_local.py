@@ -77,7 +77,7 @@ class Local:
         self._config = NodeConfig(
             project="local", domain=Domain("", ""), id=node_id, type=f"{cls.__module__}:{cls.__qualname__}",
             streaming=streaming, inputs=tuple(self._input(port) for port in inputs), outputs=(),
-            control=None, status=None, timeout_ms=0,
+            control=None, status=None, timeout_ms=0, alive="",
         )  # fmt: skip
 
     def _pipe_in(self, port: str) -> Pipe:

@@ -37,6 +37,7 @@ class InputPort:
                 f"frame {self.subscriber.skipped} of input {config.port} from {config.source}"
                 " crashed the node 3 times: skipped"
             )
+        self.letters: list[dict[str, Any]] = []  # of frames that were given up, not told yet
         self.ended = False
         self.failed = False  # the end came by an error or a death
         self._looked = time.monotonic_ns()
@@ -48,6 +49,8 @@ class InputPort:
             got = self.subscriber.take()
         except ChannelError as err:
             raise FrameError(f"input {config.port} from {config.source}: {err}", config.port) from err
+        if self.subscriber.skipped is not None:
+            self._give_up(got is not None)
         if got is None:
             return None
         header = got.header
@@ -66,6 +69,17 @@ class InputPort:
             header, got.address, got.length, got.lease, self.subscriber.block,
             config.port, config.source, config.source_port,
         )  # fmt: skip
+
+    def _give_up(self, passed: bool) -> None:
+        """Note a frame that was given up, once its header is known, or is not coming any more."""
+        reader, config = self.subscriber, self.config
+        if passed or reader.skipped_header is not None:
+            letter = {
+                "port": config.port, "source": config.source, "source_port": config.source_port,
+                "sequence": reader.skipped, "header": reader.skipped_header,
+            }  # fmt: skip
+            self.letters.append(letter)
+            reader.skipped = None
 
     def look(self) -> None:
         """End the input if its writer is gone; called when there is no frame and the session has begun."""
@@ -93,12 +107,14 @@ class Ports:
         self.inputs: list[InputPort] = []
         self.outputs: dict[str, OutputPort] = {}
         self.unread: dict[str, int] = {}
+        self.letters: list[dict[str, Any]] = []  # of frames that were given up, not told yet
         self._turn = 0
         try:
             for output in config.outputs:
                 self.outputs[output.port] = OutputPort(transport, output, session)
             for entering in config.inputs:
                 self.inputs.append(InputPort(transport, entering, session))
+                self.inputs[-1].letters = self.letters
         except BaseException:
             self.close()
             raise

@@ -11,6 +11,7 @@ import threading
 import time
 from typing import NoReturn
 
+from ._flood import Bounded, bound
 from ._log import write
 
 _IOLBF = 1
@@ -18,11 +19,12 @@ _IOLBF = 1
 _PATIENCE = 1.0
 
 
+_BOUNDED: list[Bounded] = []
+
+
 def prepare() -> None:
     """Make the log complete and timely: also of C libraries, and of a crash."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(line_buffering=True, write_through=True)
+    _BOUNDED.extend(bound())
     try:
         libc = ctypes.CDLL(None)
         libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), None, _IOLBF, ctypes.c_size_t(0))
@@ -71,6 +73,11 @@ def _flush() -> None:
         try:
             stream.flush()
         except Exception:  # whatever the node has put in its place
+            pass
+    for bounded in _BOUNDED:
+        try:
+            bounded.tell_left_out()
+        except (OSError, ValueError):  # closed by the node
             pass
     try:
         ctypes.CDLL(None).fflush(None)

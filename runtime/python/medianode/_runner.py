@@ -64,7 +64,8 @@ class Runner:
         self._code = 0
         self._broken: Optional[BaseException] = None
         self._ended: dict[str, str] = {}  # how the last sessions ended
-        self._watch = Watch(self, config.timeout_ms if config.inputs else 0, Usage(config.domain.root, config.id))
+        usage = Usage(config.domain.root, config.id)
+        self._watch = Watch(self, config.timeout_ms if config.inputs else 0, usage, config.alive)
 
     def run(self) -> int:
         """Run the node; the process's exit code."""
@@ -255,6 +256,7 @@ class Runner:
         )  # fmt: skip
         lane.add(session)
         session.guard = functools.partial(self._watch.guard, session)
+        session.gave_up = functools.partial(self._tell, lane, "given_up", name)
         session.open()
         self._tell(lane, "ready", name)
 

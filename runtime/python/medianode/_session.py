@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 Job = Generator[Callable[[], bool], None, None]
 
 
+def _ignored(**_: Any) -> None:
+    pass
+
+
 def _unguarded(on: bool) -> None:
     """Nobody watches."""
 
@@ -65,6 +69,8 @@ class Session(SessionHost):
         # Called with False before code of the node that may take any time, with
         # True when only process is to come.
         self.guard: Callable[[bool], None] = _unguarded
+        # Called with what is known of a frame that the node is not given again.
+        self.gave_up: Callable[..., None] = _ignored
         self.doing = "open"
         try:
             self.ports = Ports(transport, config, name)
@@ -126,6 +132,8 @@ class Session(SessionHost):
             got: Any = self.ports.take_all() if self._batches else self.ports.take()
         except Exception as err:
             raise failure("process", err) from err
+        while self.ports.letters:
+            self.gave_up(**self.ports.letters.pop(0))
         if got:
             if not self._started:  # a producer has begun, so all have; the command is on its way
                 self.start()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Optional, Union
 from . import _fork, _iox, _ledger
 from ._config import Spec
 from ._errors import ChannelError, ClosedError, CorruptError
-from ._header import CONTROL, END_OF_STREAM, FAILED, Header, check, new_header
+from ._header import CONTROL, END_OF_STREAM, FAILED, Header, check, describe, new_header
 from ._iox import Transport
 from ._lease import Lease, Places, too_many_held
 from ._ledger import (
@@ -23,6 +23,7 @@ from ._ledger import (
     R_DONE,
     R_DROPPED,
     R_EXPECTED,
+    R_GIVEN_UP,
     R_NEXT,
     R_RECEIVED,
     R_STATE,
@@ -94,6 +95,7 @@ class Subscriber:
         self._over = False  # the end of the stream was told
         self._resume = 0  # before it everything was counted by the reader that died
         self.skipped: Optional[int] = None  # a frame that it has died with often enough
+        self.skipped_header: Optional[dict[str, Any]] = None  # of that frame, once it has come again
         words, mine = self._words, self._slot
         words[mine + R_CAPACITY] = self.reader.buffer
         words[mine + R_WAITING] = 0  # the reader before may have died in its sleep
@@ -126,6 +128,7 @@ class Subscriber:
                 self.skipped = done
                 words[mine + R_RECEIVED] = received - 1
                 words[mine + R_DROPPED] = dropped + 1
+                words[mine + R_GIVEN_UP] += 1
                 done += 1
                 words[mine + R_DONE] = done
             words[mine + R_NEXT] = done
@@ -204,6 +207,8 @@ class Subscriber:
         words, slot = self._words, self._slot
         expected = words[slot + R_NEXT]
         if sequence < expected:
+            if sequence == self.skipped:
+                self.skipped_header = describe(header, sample.header.number_of_elements)
             return None  # from before this reader joined, or done with
         if words[W_STATE] != VACANT and sequence >= words[W_NEXT]:
             # Not to be counted by either; the next frame's gap counts this one.

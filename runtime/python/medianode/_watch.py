@@ -37,8 +37,9 @@ MARGIN = 1.0
 class Watch:
     """Looks at a runner from a thread of its own."""
 
-    def __init__(self, runner: Runner, timeout_ms: int, usage: Usage) -> None:
+    def __init__(self, runner: Runner, timeout_ms: int, usage: Usage, alive: str = "") -> None:
         self._runner, self.usage = runner, usage
+        self._alive, self._came_by = alive, -1
         self._limit = timeout_ms / 1000
         self._every = min(EVERY, max(0.01, self._limit / 8)) if timeout_ms else EVERY
         self._calls: dict[Lane, _Call] = {}
@@ -86,6 +87,7 @@ class Watch:
         try:
             while True:
                 self.usage.sample()
+                self._write_came_by()
                 self._runner.life.signals.wait(self._every)
                 if self._limit:
                     with self._arming:
@@ -95,6 +97,26 @@ class Watch:
             pass  # closed: the process ends by itself
         finally:
             self.disarm()  # nobody sets the timer back any more
+
+    def _write_came_by(self) -> None:
+        """Leave, for the container's health check, the second since boot in which the node last came by."""
+        if not self._alive:
+            return
+        away = time.monotonic() - min(lane.came_by for lane in self._runner.lanes)
+        came_by = int(time.clock_gettime(time.CLOCK_BOOTTIME) - away)
+        if came_by == self._came_by:
+            return
+        self._came_by = came_by
+        try:
+            # One write of one width: who reads meanwhile sees one or the other.
+            file = os.open(self._alive, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                os.write(file, b"%12d\n" % came_by)
+            finally:
+                os.close(file)
+        except OSError as e:
+            log(f"node {self._runner.id}: the health check is told nothing: {e}")
+            self._alive = ""
 
     def _look(self, now: float) -> None:
         self._look_for_runtime(now)

@@ -13,7 +13,29 @@ from fake_runtime import FakeRuntime, NodeProcess, entering, leaving, until
 from nodes import collect, send_text, write
 
 from medianode._config import Spec
-from medianode._ledger import R_EXPECTED, R_WAITING, W_EXPECTED, W_STARVED, Ledger, slot_index
+from medianode._header import (
+    AUDIO,
+    DISCONTINUITY,
+    FOURCC,
+    TENSOR,
+    VIDEO,
+    AudioFormat,
+    TensorFormat,
+    VideoFormat,
+    describe,
+    new_header,
+)
+from medianode._ledger import (
+    R_DROPPED,
+    R_EXPECTED,
+    R_GIVEN_UP,
+    R_RECEIVED,
+    R_WAITING,
+    W_EXPECTED,
+    W_STARVED,
+    Ledger,
+    slot_index,
+)
 
 
 def created(runtime: FakeRuntime, name: str, retry: bool = False, **more: Any) -> Spec:
@@ -114,7 +136,57 @@ class N(Node):
     again.writer.end()
     assert collect(again.reader, node)[0] == []
     assert done.read_text() == "012456"
+    letter = node.expect("given_up")
+    assert (letter["session"], letter["port"], letter["sequence"]) == ("main", "input", 3)
+    assert letter["header"] == {"kind": "text", "sequence": 3, "pts_ns": letter["header"]["pts_ns"], "bytes": 1}
     assert "frame 3 of input input from src crashed the node 3 times: skipped" in close(node)
+
+
+def test_the_last_frame_is_given_up(runtime: FakeRuntime, tmp_path: Path) -> None:
+    """No frame comes after it; the end of the stream does, and it is told before that."""
+    again = Again(
+        runtime, write(tmp_path, "class N(Node):\n    def process(self, frame): import os; os._exit(9)"), retry=True
+    )
+    node = again.start()
+    send_text(again.writer, "a")
+    again.writer.end()
+    for _ in range(3):
+        assert node.process.wait(20) == 9
+        node = again.start()
+        again.writer.refresh()
+    letter = node.expect("given_up")
+    assert (letter["source"], letter["sequence"], letter["header"]["kind"]) == ("src", 0, "text")
+    ledger = Ledger(again.entry.name, 1)
+    words, mine = ledger.words, slot_index(0)
+    assert (words[mine + R_RECEIVED], words[mine + R_DROPPED], words[mine + R_GIVEN_UP]) == (0, 1, 1)
+    ledger.close()
+    assert collect(again.reader, node)[0] == []
+    close(node)
+
+
+def test_headers_in_words() -> None:
+    """What is told of a frame, as the sinks write it."""
+    header = new_header(AUDIO)
+    header.sequence, header.pts, header.trace_id[0] = 7, -1, 255
+    header.media.audio = AudioFormat(16000, 1, 2)
+    assert describe(header, 640) == {
+        "kind": "audio", "sequence": 7, "pts_ns": -1, "bytes": 640, "trace_id": "ff" + 30 * "0",
+        "sample_rate": 16000, "channels": 1, "format": "s16",
+    }  # fmt: skip
+    header = new_header(VIDEO, DISCONTINUITY)
+    header.media.video = VideoFormat(4, 2, 4, FOURCC["gray8"])
+    assert describe(header, 8) == {
+        "kind": "video", "sequence": 0, "pts_ns": 0, "bytes": 8, "discontinuity": True,
+        "width": 4, "height": 2, "stride": 4, "format": "gray8",
+    }  # fmt: skip
+    header = new_header(TENSOR)
+    header.media.tensor = TensorFormat(2, 32, 1, 2, (2, 3))
+    assert describe(header, 24)["dtype"] == "float32"
+    assert describe(header, 24)["shape"] == [2, 3]
+    header.kind, header.media.tensor.rank = 99, 1 << 31
+    assert describe(header, 24)["kind"] == "kind(99)"
+    header.kind = TENSOR
+    assert len(describe(header, 24)["shape"]) == 8
 
 
 def wait_until(true: Callable[[], bool]) -> None:

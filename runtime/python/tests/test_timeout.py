@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from fake_runtime import FakeRuntime
 from nodes import Pipe, collect, send_text, write
+
+from medianode._watch import Watch
 
 SLOW = {
     "sleep": "def process(self, frame):\n        self.deep()\n    def deep(self): time.sleep(3600)",
@@ -89,3 +93,21 @@ def test_a_producer_has_no_limit(runtime: FakeRuntime, tmp_path: Path) -> None:
     node = NodeProcess(runtime, "user:N", write(tmp_path, code), outputs=[leaving(out)], timeout_ms=100)
     node.start()
     assert collect(reader, node)[0] == [b"x"]
+
+
+def test_the_health_check_reads_when_the_thread_came_by(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    runner: Any = SimpleNamespace(id="asr", came_by=time.monotonic() - 30)
+    file = tmp_path / "alive"
+    watch = Watch(runner, 0, cast(Any, None), str(file))
+    watch._write_came_by()
+    assert abs(int(file.read_text()) - (time.clock_gettime(time.CLOCK_BOOTTIME) - 30)) <= 1.1
+    runner.came_by = time.monotonic()
+    watch._write_came_by()
+    assert abs(int(file.read_text()) - time.clock_gettime(time.CLOCK_BOOTTIME)) <= 1.1
+    assert file.read_text().endswith("\n")
+    assert len(file.read_text().splitlines()) == 1
+
+    nowhere = Watch(runner, 0, cast(Any, None), str(tmp_path / "missing" / "alive"))
+    nowhere._write_came_by()
+    nowhere._write_came_by()
+    assert capfd.readouterr().err.count("the health check is told nothing") == 1

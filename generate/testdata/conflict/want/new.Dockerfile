@@ -2,29 +2,29 @@
 
 FROM registry.example/team/python:3.13 AS builder
 USER 0:0
-RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
-    ["python3", "-B", "/run/medianode-build.py", "python", "3.13"]
-RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
+RUN --mount=type=bind,source=build,target=/run/medianode-build \
+    ["python3", "-B", "/run/medianode-build", "python", "3.13"]
+RUN --mount=type=bind,source=build,target=/run/medianode-build \
     --mount=type=cache,id=medianode,target=/root/.cache,sharing=shared \
     --mount=type=secret,id=ca,target=/run/secrets/ca \
-    ["python3", "-B", "/run/medianode-build.py", "venv", "iceoryx2==0.10.0"]
-RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
+    ["python3", "-B", "/run/medianode-build", "venv", "iceoryx2==0.10.0"]
+RUN --mount=type=bind,source=build,target=/run/medianode-build \
     --mount=type=cache,id=medianode,target=/root/.cache,sharing=shared \
     --mount=type=secret,id=ca,target=/run/secrets/ca \
     --mount=type=bind,source=requirements.txt,target=/run/requirements.txt \
-    ["python3", "-B", "/run/medianode-build.py", "install", "6", "-r", "/run/requirements.txt", "iceoryx2==0.10.0"]
+    ["python3", "-B", "/run/medianode-build", "install", "6", "-r", "/run/requirements.txt", "iceoryx2==0.10.0"]
 
 FROM registry.example/team/python:3.13 AS sdk
 USER 0:0
-RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
+RUN --mount=type=bind,source=build,target=/run/medianode-build \
     --mount=type=bind,source=sdk,target=/run/medianode-sdk \
-    ["python3", "-B", "/run/medianode-build.py", "sdk", "/run/medianode-sdk/medianode"]
+    ["python3", "-B", "/run/medianode-build", "sdk", "/run/medianode-sdk/medianode"]
 
 FROM registry.example/team/python:3.13 AS runtime
 USER 0:0
-RUN --mount=type=bind,source=build.py,target=/run/medianode-build.py \
+RUN --mount=type=bind,source=build,target=/run/medianode-build \
     --mount=type=bind,from=builder,source=/layers/gone,target=/run/medianode-gone \
-    ["python3", "-B", "/run/medianode-build.py", "remove", "/run/medianode-gone"]
+    ["python3", "-B", "/run/medianode-build", "remove", "/run/medianode-gone"]
 WORKDIR /app
 ENV PATH="/opt/venv/bin:$PATH" \
     PYTHONDONTWRITEBYTECODE="1" \

@@ -1,0 +1,82 @@
+"""Bounds on what a node writes to its log: a flood that nobody can read takes the engine's time from all nodes."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from typing import Any, Optional
+
+# Bytes a second that a stream may have in the long run, and how many at once.
+RATE = 1 << 20
+BURST = 4 << 20
+# So much room there must be again before lines are let through: samples of a flood, and not every hundredth line.
+_AGAIN = 64 << 10
+# A line may end although there is no room, unless so much of it comes.
+_LONGEST = 64 << 10
+
+
+class Bounded(io.FileIO):
+    """A stream of the log that leaves out whole lines beyond a rate, and says how many."""
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+        self.name = name
+        self._room = float(BURST)
+        self._at = time.monotonic()
+        self._whole = True  # what was written last ended a line
+        self._leaving = self._cut = False
+        self._lines = self._bytes = 0  # left out
+
+    def write(self, data: Any) -> Optional[int]:  # type: ignore[override]
+        """Write the data, or count it."""
+        size = len(data)
+        now = time.monotonic()
+        self._room = min(self._room + (now - self._at) * RATE, BURST)
+        self._at = now
+        if self._leaving:
+            if self._room < _AGAIN or not self._whole:
+                return self._leave_out(data, size)
+            self.tell_left_out()
+        elif self._room < (size if self._whole else -_LONGEST):
+            self._leaving, self._cut = True, not self._whole
+            return self._leave_out(data, size)
+        written = super().write(data)
+        if written:
+            self._room -= written
+            self._whole = data[written - 1] == 10
+        return written
+
+    def _leave_out(self, data: Any, size: int) -> int:
+        self._bytes += size
+        self._lines += bytes(data).count(b"\n")
+        if size:
+            self._whole = data[size - 1] == 10
+        return size
+
+    def tell_left_out(self) -> None:
+        """Say what was left out since the last time, if anything was."""
+        if not self._leaving:
+            return
+        text = "\n" if self._cut else ""
+        text += f"medianode: {self._lines} lines ({self._bytes} bytes) of {self.name} left out"
+        text += f": more than {RATE >> 20} MiB/s\n"
+        self._leaving, self._lines, self._bytes = False, 0, 0
+        super().write(text.encode())
+
+
+def bound() -> list[Bounded]:
+    """Put bounds on sys.stdout and sys.stderr; what C code writes passes by them."""
+    streams = []
+    for name in ("stdout", "stderr"):
+        before = getattr(sys, name)
+        if not isinstance(before, io.TextIOWrapper):  # closed when the process began
+            continue
+        raw = Bounded(before.fileno(), f"<{name}>")
+        # As python -u has it: what is printed is in the log at once.
+        buffer: Any = raw if isinstance(before.buffer, io.FileIO) else io.BufferedWriter(raw)
+        text = io.TextIOWrapper(buffer, before.encoding, before.errors, line_buffering=True, write_through=True)
+        setattr(sys, name, text)
+        setattr(sys, f"__{name}__", text)
+        streams.append(raw)
+    return streams

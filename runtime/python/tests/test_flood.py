@@ -1,0 +1,116 @@
+"""What a node writes faster than anybody can read."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_runtime import FakeRuntime
+from test_outcomes import Run
+from test_runner import write
+
+from medianode import _flood
+from medianode._flood import BURST, RATE, Bounded
+
+
+class Sink:
+    """A bounded stream into a file, and a clock that stands still."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr(_flood.time, "monotonic", lambda: self.now)
+        self.path = path
+        self.file = open(path, "wb")  # noqa: SIM115
+        self.stream = Bounded(self.file.fileno(), "<stdout>")
+
+    def read(self) -> bytes:
+        return self.path.read_bytes()
+
+
+@pytest.fixture
+def sink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sink:
+    return Sink(tmp_path / "out", monkeypatch)
+
+
+LINE = b"x" * 1023 + b"\n"
+
+
+def test_what_is_no_flood_is_written_as_it_is(sink: Sink) -> None:
+    for _ in range(BURST // 1024):
+        assert sink.stream.write(LINE) == 1024
+    for _ in range(5000):
+        sink.now += 1024 / RATE
+        sink.stream.write(LINE)
+    sink.stream.tell_left_out()
+    assert sink.read() == LINE * (BURST // 1024 + 5000)
+
+
+def test_whole_lines_are_left_out_and_counted(sink: Sink) -> None:
+    full = BURST // 1024
+    for _ in range(full + 100):
+        assert sink.stream.write(LINE) == 1024
+    sink.stream.write(b"half")
+    sink.now += 1  # room again, in the middle of a line
+    sink.stream.write(b" and half\n")
+    sink.stream.write(b"goes on\n")
+    want = LINE * full + b"medianode: 101 lines (102414 bytes) of <stdout> left out: more than 1 MiB/s\ngoes on\n"
+    assert sink.read() == want
+
+
+def test_a_line_may_end_but_not_go_on_for_ever(sink: Sink) -> None:
+    sink.stream.write(b"y" * (BURST - 10))
+    sink.stream.write(b"the end of a line\n")
+    assert sink.read().endswith(b"yythe end of a line\n")
+    sink.now += 1000
+    for _ in range(10 * BURST // (1 << 16)):
+        sink.stream.write(b"z" * (1 << 16))
+    assert BURST < len(sink.read()) - BURST < BURST + (1 << 18)
+    sink.now += 1000
+    sink.stream.write(b"z\nlast\n")
+    sink.stream.write(b"a line\n")
+    sink.stream.tell_left_out()
+    assert b"z\nmedianode: 2 lines (" in sink.read()
+    assert sink.read().endswith(b"more than 1 MiB/s\na line\n")
+
+
+def test_the_cost_of_a_write(tmp_path: Path) -> None:
+    with open(os.devnull, "wb", buffering=0) as plain:
+        bounded = Bounded(plain.fileno(), "<stdout>")
+
+        def took(write: Any) -> float:
+            began = time.perf_counter()
+            for _ in range(20_000):
+                write(b"line\n")
+            return (time.perf_counter() - began) / 20_000
+
+        floor, ours = min(took(plain.write) for _ in range(5)), min(took(bounded.write) for _ in range(5))
+    print(f"{1e6 * ours:.2f} us a write, {1e6 * floor:.2f} without a bound")
+    assert ours < floor + 20e-6
+
+
+def test_a_node_that_prints_without_end(runtime: FakeRuntime, tmp_path: Path) -> None:
+    source = write(
+        tmp_path,
+        """
+from medianode import Frame, Node
+
+class N(Node):
+    def process(self, frame):
+        for number in range(300_000):
+            print("a line of many, as a node writes that somebody debugs, and some more of them", number)
+        print("said on stderr", file=__import__("sys").stderr)
+        return frame
+""",
+    )
+    run = Run(runtime, source)
+    run.node.start()
+    began = time.monotonic()
+    assert run.ask("go", timeout=60) == "go"
+    run.end()
+    assert BURST <= len(run.bytes["out"]) < BURST + RATE * (time.monotonic() - began)
+    assert " lines (" in run.out[-200:]
+    assert "of <stdout> left out: more than 1 MiB/s" in run.out[-200:]
+    assert "said on stderr" in run.err
