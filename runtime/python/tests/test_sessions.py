@@ -184,6 +184,8 @@ class N(Node):
         one.writer.refresh()
     times = 4 if retry else 2
     if retry:  # given up at its third death
+        letter = node.expect("given_up")
+        assert (letter["session"], letter["sequence"]) == ("one", 2)
         assert one.next() == "c 1 4"
     assert one.give("d") == f"d {2 if retry else 1} {times}"
     frames, end = one.end()
