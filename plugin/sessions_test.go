@@ -37,6 +37,14 @@ class Echo(Node):
         if int(number) == self.params.get("bad"):
             raise ValueError("as asked")
         return frame
+
+class Own(Node):
+    concurrent = True
+    def process(self, frame):
+        print("print of", self.session)
+        self.log.info("log of", session=self.session)
+        time.sleep(self.params.get("sleep", 0))
+        return frame
 `
 
 func manySessions(t *testing.T, name string) *stage {
@@ -106,8 +114,12 @@ func TestSessions(t *testing.T) {
 		}
 	})
 	t.Run("an exception", func(t *testing.T) {
-		r := s.session("bad", 0, "--set", "mid.bad=3").end(time.Minute)
-		r.is(t, 1, "mid", "ValueError: as asked")
+		r := s.session("bad", 60, "--set", "mid.bad=3").end(time.Minute)
+		r.is(t, 0, "node mid: process: ValueError: as asked", "session bad opens in it again in 100ms, restart 1 of 3")
+		// What waited, and what came until it was back, is lost.
+		if text := s.read("bad.txt"); !strings.HasPrefix(text, "bad 0\nbad 1\nbad 2\nbad ") || strings.Contains(text, "bad 3\n") || !strings.HasSuffix(text, "\nbad 59\n") {
+			t.Errorf("bad.txt: %s", text)
+		}
 	})
 	t.Run("five at once", func(t *testing.T) {
 		last := 3 * time.Second
@@ -173,6 +185,54 @@ func TestSessions(t *testing.T) {
 		t.Errorf("main: %s", r)
 	}
 	s.own("main", "main.txt")
+}
+
+// A session that takes half a second for each frame does not hold up another one
+// whose class is concurrent, and each line of the log is known to be of its session.
+func TestConcurrentSessions(t *testing.T) {
+	s := newStage(t, "concurrent", "sessions: 2\nnodes:\n"+
+		"  - {id: src, node_type: 'many:Ticks', docker: {source: ./nodes, resource_limits: {memory_mb: 256}}}\n"+
+		"  - {id: mid, node_type: 'many:Own', docker: {source: ./nodes, resource_limits: {memory_mb: 256}}}\n"+
+		"  - {id: out, node_type: TextFileSink, params: {path: quick.txt}}\n"+
+		"connections:\n  - {from: src, to: mid}\n  - {from: mid, to: out}\n")
+	s.write("nodes/many.py", many)
+	quick := s.start("docker-medianode", "up", "--session", "quick", "--format", "json")
+	quick.flows(s, "quick.txt")
+	slow := s.session("slow", 0, "--set", "mid.sleep=0.5")
+	slow.flows(s, "slow.txt")
+	before := strings.Count(s.read("quick.txt.partial"), "\n")
+	time.Sleep(3 * time.Second)
+	if n := strings.Count(s.read("quick.txt.partial"), "\n") - before; n < 150 { // 200 a second, and 6 where they take turns
+		t.Errorf("%d frames of the quick session in 3 s", n)
+	}
+	seen := map[string]int{}
+	for line := range strings.Lines(s.medianode("logs", "mid", "--format", "json").stdout) {
+		var l runtime.LogLine
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatal(err)
+		}
+		seen[l.Session+": "+l.Level+" "+l.Text]++
+	}
+	for _, name := range []string{"quick", "slow"} {
+		if seen[name+":  print of "+name] == 0 || seen[name+": info log of session="+name] == 0 {
+			t.Errorf("lines of %s are not in %v", name, seen)
+		}
+	}
+	if len(seen) != 4 {
+		t.Errorf("other lines: %v", seen)
+	}
+	for _, p := range []*process{slow, quick} {
+		p.signal(syscall.SIGINT)
+		r := p.end(stopLimit)
+		if r.code != 130 {
+			t.Errorf("%s", r)
+		}
+		var report runtime.Report
+		if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("session %s: src to mid %+v", report.Session, report.Connections[0])
+	}
 }
 
 // A project goes on until its last session has ended; down ends all.

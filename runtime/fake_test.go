@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -56,8 +57,10 @@ type script struct {
 	memory int64
 	image  string // its id
 
-	raiseIn string               // a session beside the first one in which an exception happens
-	opened  chan channel.Command // of sessions beside the first one; nil: not told
+	raiseIn    string               // a session beside the first one in which an exception happens
+	raiseTimes *atomic.Int64        // how often
+	raiseAfter int                  // frames; 0: at the end of its input
+	opened     chan channel.Command // of sessions beside the first one; nil: not told
 }
 
 type fakeContainer struct {

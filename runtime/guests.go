@@ -61,6 +61,7 @@ func (s *Session) obeyGuest(g *guest, id string, c channel.Command) {
 	switch c.Command {
 	case channel.CommandOpen:
 		g.opened[s.members[i]] = true
+		delete(g.closed, s.members[i]) // it may have failed there before
 	case channel.CommandStop, channel.CommandClose:
 		g.stopping = true
 	case channel.CommandStart:

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -157,6 +158,8 @@ func TestSessionsRefused(t *testing.T) {
 func TestExceptionInOneSession(t *testing.T) {
 	r := newSharedRig(t, 0, 2)
 	r.mid.raiseIn = "s2"
+	r.mid.raiseTimes = new(atomic.Int64)
+	r.mid.raiseTimes.Store(1)
 	s := r.start()
 	c, _ := r.second(10)
 	guest, err := Start(t.Context(), c)

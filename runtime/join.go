@@ -216,6 +216,7 @@ func (s *Session) onRestarting(m *member, msg message) {
 		return
 	}
 	s.warn(msg.Restart)
+	m.forgetReopening()
 	m.fate, _, _ = strings.Cut(msg.Restart, startsAgain)
 	m.restarts = msg.Number
 	m.seen++
@@ -238,6 +239,7 @@ func (s *Session) onEnded(m *member, msg message) {
 		return
 	}
 	took := s.takesPart(m)
+	m.forgetReopening()
 	m.exited, m.deadline, m.dead = true, time.Time{}, msg.Container
 	s.expect(m, false)
 	if took {

@@ -66,8 +66,8 @@ type liner struct {
 	cut          bool // the line is longer than maxLine
 }
 
-// timeSize is the most that the engine's time takes in front of a line.
-const timeSize = 64
+// timeSize is the most that the engine's time and a session's mark take in front of a line.
+const timeSize = 160
 
 // Write never fails.
 func (w *liner) Write(p []byte) (int, error) {
@@ -101,6 +101,7 @@ func (w *liner) flush() {
 		at, text = time.Now(), w.line
 	}
 	text = bytes.TrimSuffix(text, []byte("\r"))
+	session, text := sessionOf(text)
 	if len(text) > maxLine {
 		text, w.cut = text[:maxLine], true
 	}
@@ -109,8 +110,33 @@ func (w *liner) flush() {
 	if w.cut {
 		clean += " …"
 	}
-	w.each(LogLine{Time: at, Node: w.node, Stream: w.stream, Level: level, Text: clean})
+	w.each(LogLine{Time: at, Node: w.node, Session: session, Stream: w.stream, Level: level, Text: clean})
 	w.line, w.cut = w.line[:0], false
+}
+
+// sessionOf takes the mark of a session off a line, with which the SDK begins the
+// lines that are of one:
+//
+//	session=main level=info msg="it works"
+//
+// A node's own line that begins like that has a mark without a name.
+func sessionOf(line []byte) (string, []byte) {
+	rest, ok := bytes.CutPrefix(line, []byte("session="))
+	if !ok {
+		return "", line
+	}
+	name, text, ok := bytes.Cut(rest, []byte(" "))
+	if !ok || len(name) > maxName || bytes.ContainsFunc(name, func(r rune) bool { return !isNameRune(r) }) {
+		return "", line
+	}
+	return string(name), text
+}
+
+// maxName is the longest name that a session has.
+const maxName = 63
+
+func isNameRune(r rune) bool {
+	return r == '_' || r == '-' || (r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)))
 }
 
 // levelOf takes a line of the SDK's log apart, which is logfmt:

@@ -72,6 +72,33 @@ func TestLevels(t *testing.T) {
 	}
 }
 
+func TestSessionsOfLines(t *testing.T) {
+	long := strings.Repeat("x", maxLine)
+	tests := []struct{ line, session, level, text string }{
+		{"session=main hello", "main", "", "hello"},
+		{`session=s-2_b level=info msg="it works" n=1`, "s-2_b", "info", "it works n=1"},
+		{"session=main ", "main", "", ""},
+		{"session=main   Traceback:", "main", "", "  Traceback:"},
+		{"session=main session=other x", "main", "", "session=other x"},
+		{"session= session=mine x", "", "", "session=mine x"},
+		{"session=main", "", "", "session=main"},
+		{"session=a.b x", "", "", "session=a.b x"},
+		{"session=" + long[:64] + " x", "", "", "session=" + long[:64] + " x"},
+		{"session=main \x00\xff", "main", "", `\x00\xff`},
+		{"the session=main x", "", "", "the session=main x"},
+		{"session=" + long[:63] + " " + long, long[:63], "", long},
+		{"session=main " + long + "y", "main", "", long + " …"},
+	}
+	for _, test := range tests {
+		var got LogLine
+		w := &liner{each: func(l LogLine) { got = l }}
+		fmt.Fprintln(w, "2026-01-02T03:04:05.000000006Z "+test.line)
+		if got.Session != test.session || got.Level != test.level || got.Text != test.text {
+			t.Errorf("%.40s: session %q, level %q, text %.40q", test.line, got.Session, got.Level, got.Text)
+		}
+	}
+}
+
 func TestTail(t *testing.T) {
 	b := &logbook{sink: &sink{}}
 	for i := range 50 {

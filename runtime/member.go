@@ -232,7 +232,10 @@ func (s *Session) takeStatus(m *member, sample channel.Sample) {
 func (s *Session) onError(m *member, st channel.Status) {
 	if st.GoesOn {
 		m.deadline = time.Time{}
-		s.failNode(m, &NodeError{Phase: st.Phase, Message: st.Message, Traceback: st.Traceback, Port: st.Port, Sequence: st.Sequence})
+		e := &NodeError{Phase: st.Phase, Message: st.Message, Traceback: st.Traceback, Port: st.Port, Sequence: st.Sequence}
+		if !s.reopen(m, e) {
+			s.failNode(m, e)
+		}
 		return
 	}
 	m.failure = &st

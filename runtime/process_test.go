@@ -44,16 +44,43 @@ func (p *fakeProcess) other(name string) *fakeSession {
 
 func (p *fakeProcess) workMore(s *fakeSession) {
 	s.ports.Begin()
-	err := p.script.body(s.ctx, s.ports)
-	if p.script.raiseIn == s.name {
+	body, raises := p.script.body, p.script.raiseIn == s.name && p.script.raiseTimes.Add(-1) >= 0
+	if raises && p.script.raiseAfter > 0 {
+		body = forwardSome(p.script.raiseAfter)
+	}
+	err := body(s.ctx, s.ports)
+	if raises {
+		p.more.Delete(s.name)
 		p.say(channel.Status{Event: channel.EventError, Session: s.name, Phase: "process", Message: "ValueError: no", GoesOn: true})
 		err = errors.New("no")
 	}
 	if p.ctx.Err() != nil { // killed
 		return
 	}
+	if err != nil && p.script.back {
+		_ = s.ports.Abandon()
+		p.say(channel.Status{Event: channel.EventClosed, Session: s.name})
+		return
+	}
 	_ = s.ports.Close(p.ctx, err != nil)
 	p.say(channel.Status{Event: channel.EventClosed, Session: s.name})
+}
+
+// forwardSome takes one frame more than it gives.
+func forwardSome(n int) node.Builtin {
+	return func(ctx context.Context, p *node.Ports) error {
+		for i := 0; ; i++ {
+			f, err := p.Receive(ctx)
+			if err != nil || i == n {
+				return err
+			}
+			err = p.Send(ctx, "output", *f.Header, f.Payload)
+			f.Release()
+			if err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // fakeProcess speaks the control protocol as the SDK does.
@@ -75,7 +102,14 @@ func (p *fakeProcess) say(st channel.Status) {
 	switch st.Event {
 	case channel.EventReady:
 		p.states.Store(st.Session, channel.SessionReady)
+	case channel.EventError:
+		if st.GoesOn {
+			p.states.Store(st.Session, channel.SessionFailed)
+		}
 	case channel.EventClosed:
+		if state, _ := p.states.Load(st.Session); state == channel.SessionFailed {
+			break
+		}
 		p.states.Store(st.Session, channel.SessionClosed)
 	}
 	text, _ := json.Marshal(st)

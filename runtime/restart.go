@@ -65,7 +65,8 @@ type revival struct {
 	seen     int         // by this session
 	heard    int         // when this process took over
 	planned  *death      // what the last one follows, if another process has planned it
-	reviving bool        // its container is dead and will be started
+	reopenings
+	reviving bool // its container is dead and will be started
 	cancel   context.CancelFunc
 	blame    *NodeError    // why its container was killed
 	delay    time.Duration // before the last restart
@@ -79,11 +80,13 @@ func (r *revival) cancelRevival() {
 }
 
 // nextDelay is how long the next restart waits.
-func (r *revival) nextDelay(lived time.Duration) time.Duration {
-	if r.delay == 0 || lived >= healthy {
+func (r *revival) nextDelay(lived time.Duration) time.Duration { return delayAfter(r.delay, lived) }
+
+func delayAfter(before, lived time.Duration) time.Duration {
+	if before == 0 || lived >= healthy {
 		return firstDelay
 	}
-	return min(2*r.delay, lastDelay)
+	return min(2*before, lastDelay)
 }
 
 // expect tells the other ends of a node's channels whether it comes back when
@@ -279,7 +282,7 @@ func (s *Session) lookOnce(m *member, p *process) {
 // What it had not finished is given to it again: the readers and writers of the
 // built-in nodes look for it here, those in containers by themselves.
 func (s *Session) rejoin(m *member) {
-	if s.started.IsZero() || m.restarts == 0 {
+	if s.started.IsZero() || m.restarts+len(m.reopened) == 0 {
 		return
 	}
 	s.command(m, channel.CommandStart)
@@ -314,11 +317,14 @@ func (s *Session) stopRevivals() {
 			continue
 		}
 		s.expect(m, false)
+		if s.stopReopening(m) {
+			continue
+		}
 		others := s.wantedByGuests(m)
 		if !others {
 			m.cancelRevival()
 		}
-		back := !s.started.IsZero() && m.restarts > 0 && m.isStarting()
+		back := !s.started.IsZero() && m.restarts+len(m.reopened) > 0 && m.isStarting()
 		if back && m.dead == nil && !s.killed {
 			blame := &NodeError{Phase: startPhase(m), Message: "the session ended before it was ready again"}
 			if others || s.link != nil {

@@ -107,11 +107,14 @@ const (
 
 // LogLine is one line that a container wrote.
 type LogLine struct {
-	Time   time.Time `json:"time"`
-	Node   string    `json:"node"`
-	Stream string    `json:"stream"`          // stdout or stderr
-	Level  string    `json:"level,omitempty"` // debug, info, warning or error, if the node said so by its log
-	Text   string    `json:"text"`            // without newline, control characters escaped, at most 16 KiB
+	Time time.Time `json:"time"`
+	Node string    `json:"node"`
+	// Session is that for which the node wrote it, where its SDK can know: not in
+	// load, not what threads of the node, libraries in C and other processes print.
+	Session string `json:"session,omitempty"`
+	Stream  string `json:"stream"`          // stdout or stderr
+	Level   string `json:"level,omitempty"` // debug, info, warning or error, if the node said so by its log
+	Text    string `json:"text"`            // without newline, control characters escaped, at most 16 KiB
 }
 
 // LogSink takes log lines, one call at a time.

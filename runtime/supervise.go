@@ -227,6 +227,10 @@ func (s *Session) onStatus(m *member, st channel.Status) {
 		}
 	case channel.EventClosed:
 		m.unread = st.Unread
+		if m.reopening != notReopening {
+			s.openSoon(m)
+			return
+		}
 		if m.failure != nil && m.state != StateFailed {
 			return // its process left the session early, and the next one goes on
 		}
@@ -347,6 +351,7 @@ func (s *Session) settle(m *member) {
 		return
 	}
 	s.noteCrash(m)
+	m.forgetReopening()
 	if s.revive(m) {
 		return
 	}

@@ -220,6 +220,7 @@ func (s *Session) onReport(m *member, st channel.Status) {
 		if m.closed || s.stopping {
 			return
 		}
+		m.forgetReopening()
 		s.setState(m, StateOpening)
 		s.command(m, channel.CommandOpen)
 	case channel.SessionReady:
@@ -241,8 +242,13 @@ func (s *Session) onReport(m *member, st channel.Status) {
 		s.setState(m, StateClosed)
 		s.checkClosed()
 	case channel.SessionFailed:
-		if m.state != StateFailed {
-			s.failNode(m, &NodeError{Message: "failed while nobody supervised it: its log says why"})
+		e := &NodeError{Message: "failed while nobody supervised it: its log says why"}
+		switch {
+		case m.state == StateFailed:
+		case m.reopening != notReopening || s.reopen(m, e):
+			s.openSoon(m)
+		default:
+			s.failNode(m, e)
 		}
 	}
 }

@@ -35,7 +35,7 @@ class Bounded(io.FileIO):
         self._room = min(self._room + (now - self._at) * RATE, BURST)
         self._at = now
         if self._leaving:
-            if self._room < _AGAIN or not self._whole:
+            if self._room < max(_AGAIN, size) or not self._whole:
                 return self._leave_out(data, size)
             self.tell_left_out()
         elif self._room < (size if self._whole else -_LONGEST):

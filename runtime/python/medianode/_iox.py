@@ -8,6 +8,7 @@ import glob
 import importlib
 import os
 import sys
+import threading
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,14 @@ SHM = "/dev/shm"
 def credit_name(channel: str) -> str:
     """Return the event service that wakes a writer which waits for room."""
     return channel + "~credit"
+
+
+def version() -> str:
+    """Return the version of the installed iceoryx2; empty if that cannot be told."""
+    # By its directory: importlib.metadata takes longer to import than the rest of this package.
+    for path in glob.glob(os.path.join(PACKAGES, "iceoryx2-*.dist-info")):
+        return os.path.basename(path)[len("iceoryx2-") : -len(".dist-info")]
+    return ""
 
 
 class Transport:
@@ -255,8 +264,41 @@ def notify(notifier: Any) -> None:
         pass  # its queue is full of wake-ups, or it is gone; every sleep is bounded
 
 
+class Bell:
+    """Ends the wait of another thread. Of its own calls only ``ring`` is for any thread."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._lock = threading.Lock()  # the number of a closed descriptor is soon another one's
+        self._closed = False
+
+    def ring(self) -> None:
+        """End the wait, or the next one; nothing happens if the bell is closed."""
+        with self._lock:
+            if not self._closed:
+                with contextlib.suppress(BlockingIOError):  # it rings already
+                    os.write(self._write, b"\0")
+
+    def try_wait(self) -> None:
+        """Take the rings so far."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._read, 4096)
+
+    def attach(self, waitset: Any) -> Any:
+        """Have a wait ended by the bell."""
+        return waitset.attach_notification_fd(iox2.FileDescriptor.non_owning_new(self._read))
+
+    def close(self) -> None:
+        """End the bell; safe twice."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                os.close(self._read)
+                os.close(self._write)
+
+
 class Waiter:
-    """Waits for any of several listeners."""
+    """Waits for any of several listeners and bells."""
 
     def __init__(self, listeners: list[Any]) -> None:
         self._listeners = listeners
@@ -266,7 +308,8 @@ class Waiter:
             .create(iox2.ServiceType.Ipc)
         )
         _fork.owns(self)
-        self._guards = [self._waitset.attach_notification(x) for x in listeners]
+        waitset = self._waitset
+        self._guards = [x.attach(waitset) if isinstance(x, Bell) else waitset.attach_notification(x) for x in listeners]
         self._woken = False
 
     def take_events(self) -> None:

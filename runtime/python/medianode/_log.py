@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final
+import threading
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, Optional
 
 if TYPE_CHECKING:
     import logging
@@ -12,6 +15,12 @@ if TYPE_CHECKING:
 ENV_LEVEL: Final = "MEDIANODE_LOG_LEVEL"
 #: By name, as the standard logging module counts them.
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+#: The session for which code works; what it starts with a copy of its context,
+#: as asyncio does, works for it too. Other threads work for none.
+at_work: ContextVar[str] = ContextVar("medianode_session", default="")
+# What a line of a session begins with; the runtime takes it away again.
+_MARK: Final = "session="
 
 _CONTROL: Final = {n: f"\\x{n:02x}" for n in (*range(32), 127, *range(128, 160))}
 # Two more characters end a line for whoever splits text as Unicode says.
@@ -70,10 +79,14 @@ class Log:
     written.
     """
 
-    __slots__ = ("_least",)
+    __slots__ = ("_least", "_session")
 
-    def __init__(self) -> None:
-        self._least = threshold()
+    def __init__(self, session: str = "") -> None:
+        self._least, self._session = threshold(), session
+
+    def of(self, session: str) -> Log:
+        """Return the log of a session, which says so in each line; one of another class stays as it is."""
+        return Log(session) if type(self) is Log else self
 
     def debug(self, text: str, /, **values: Any) -> None:
         """Write a line of level debug; not shown unless asked for."""
@@ -102,8 +115,14 @@ class Log:
         self._write("error", text, values, trace)
 
     def _write(self, level: str, text: str, values: dict[str, Any], more: str = "") -> None:
-        if LEVELS[level] >= self._least:
+        if LEVELS[level] < self._least:
+            return
+        before = at_work.set(self._session) if self._session else None  # any thread may log
+        try:
             write(logfmt(level, str(text), values) + "\n" + more)
+        finally:
+            if before is not None:
+                at_work.reset(before)
 
 
 def write(text: str) -> None:
@@ -121,6 +140,106 @@ def write_past(text: str) -> None:
         os.write(2, text.encode("utf-8", "backslashreplace"))
     except OSError:
         pass
+
+
+class SessionStream(io.TextIOWrapper):
+    """stdout or stderr, on which each line begins with the session that writes it.
+
+    Only what Python code prints as text is marked, and where it is known whose
+    code that is. Bytes, C code and other processes write as ever.
+    """
+
+    #: Whether sessions print at the same time. Then each one's line is kept until
+    #: it is whole: ``print`` writes it in pieces.
+    apart = False
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._line: Optional[str] = None  # whose line is not at its end
+        self._forget()
+        os.register_at_fork(after_in_child=self._forget)  # what is kept is the parent's to print
+
+    def _forget(self) -> None:
+        self._kept: dict[str, str] = {}
+        self._keeping = threading.RLock()  # a finaliser may print in the middle of a print
+
+    @property
+    def keeps(self) -> bool:
+        """Whether something is kept."""
+        return bool(self._kept)
+
+    def write(self, text: str, /) -> int:
+        """Write text, marked where it begins a line."""
+        if not isinstance(text, str) or not text:
+            return super().write(text)
+        name = at_work.get()
+        if not (self.apart and name):
+            self._put(name, text)
+            return len(text)
+        with self._keeping:
+            whole = self._kept.pop(name, "") + text
+            end = len(whole) if len(whole) > _MAX_KEPT else whole.rfind("\n") + 1
+            if end < len(whole):
+                self._kept[name] = whole[end:]
+            if end:
+                self._put(name, whole[:end])
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is kept of this session; of all, where none is at work."""
+        name = at_work.get()
+        with self._keeping:
+            for kept in [name] if name else list(self._kept):
+                self._put(kept, self._kept.pop(kept, ""))
+        super().flush()
+
+    def _put(self, name: str, text: str) -> None:
+        if not text:
+            return
+        if name and self._line and self._line != name:
+            super().write("\n")
+            self._line = None
+        fresh, self._line = self._line is None, None if text[-1] == "\n" else name
+        if name:
+            text = _marked(text, f"{_MARK}{name} ", fresh)
+        elif fresh and text.startswith(_MARK):
+            text = f"{_MARK} {text}"  # it is no mark of ours
+        super().write(text)
+
+
+# Characters of a line that are kept until it is whole.
+_MAX_KEPT: Final = 1 << 16
+
+
+def _marked(text: str, mark: str, fresh: bool) -> str:
+    inner = text.count("\n") - (text[-1] == "\n")
+    if inner:
+        text = text.replace("\n", "\n" + mark, inner)
+    return mark + text if fresh else text
+
+
+def mark_sessions() -> None:
+    """Let stdout and stderr say whose session a line is of."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if type(stream) is not io.TextIOWrapper or getattr(sys, f"__{name}__") is not stream:
+            continue  # a library of the image's has put something in its place
+        marked = SessionStream(
+            stream.buffer, encoding=stream.encoding, errors=stream.errors, line_buffering=True, write_through=True
+        )
+        marked.before = stream  # type: ignore[attr-defined]  # or its end would close the file
+        setattr(sys, name, marked)
+        setattr(sys, f"__{name}__", marked)
+
+
+def print_kept() -> None:
+    """Print what the session at work has printed without the end of a line."""
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if isinstance(stream, SessionStream) and stream.keeps:
+            try:
+                stream.flush()
+            except (OSError, ValueError):  # closed
+                pass
 
 
 def handle_standard_logging() -> None:

@@ -38,8 +38,8 @@ class Node:
     may be plain functions or coroutines; the last four may also be generators or
     asynchronous generators. Coroutines and the tasks they start run on one event
     loop, which also runs while the node waits for frames. Calls come one at a
-    time. What is printed goes to the logs; an exception ends the session and is
-    reported with its traceback.
+    time, unless the class says ``concurrent = True``. What is printed goes to the
+    logs; an exception ends the session and is reported with its traceback.
     """
 
     #: The pipeline's ``params`` of this node; there before ``__init__`` runs.
@@ -48,6 +48,10 @@ class Node:
     id: str = ""
     #: The session's name; empty outside of a session, so in ``load``.
     session: str = ""
+    #: Whether each session has a thread of its own: set it to True in the class.
+    #: Calls of one session still come one at a time, those of several at once:
+    #: what ``load`` set, and what is global, must bear that.
+    concurrent: bool = False
     #: Whether the session is asked to end, by the runtime or by SIGTERM. Long
     #: work and threads look at it and come to an end.
     stopping = _Stopping()

@@ -1,51 +1,42 @@
-"""The process of a node: control protocol, life cycle, waiting."""
+"""The process of a node: its life cycle, and the sessions that the runtime opens in it."""
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import gc
-import glob
-import json
-import os
-import resource
 import sys
 import threading
 import time
 from typing import Any, NoReturn, Optional
 
 from . import _fork, _iox, _process
-from ._cgroup import Usage
+from ._cgroup import Usage, whole_use
+from ._commands import Command, Commands
 from ._config import NodeConfig, from_environment
-from ._errors import Abandoned, ChannelError, ConfigError, WouldBlock
+from ._errors import Abandoned, ChannelError, ConfigError
 from ._host import LoadHost
-from ._log import handle_standard_logging
+from ._lane import Lane, Worker
+from ._life import Life
+from ._log import SessionStream, handle_standard_logging, mark_sessions
 from ._node import Node
 from ._ports import log
 from ._session import Session
 from ._status import Status
 from ._subscriber import Subscriber
-from ._user import Caller, NodeFailure, construct, failure, load_class, print_failure
+from ._user import NodeFailure, construct, failure, load_class, print_failure
 from ._version import VERSION
-from ._wait import CHECK_EVERY_MS, Check
-from ._watch import ORPHAN_GRACE, TAKEOVER, TERM_GRACE, Signals, Watch
+from ._wait import Check
+from ._watch import Watch
 
 # How long after SIGTERM the inputs of a node may still come to their end. Then
 # what it has given is drained, for as long as the watch allows.
 TERM_DRAIN = 1.0
 # How long a node drains after its own failure.
 FAIL_GRACE = 5.0
-# How often a busy node looks whether the runtime lives.
-LOOK_EVERY = 0.05
-# How often an idle node looks at all its channels again before it sleeps: some
-# 20 us, about what a wake-up on another core costs. More takes the processor
-# from the peer it waits for.
-IDLE_SPINS = 16
-SPINS_OF = {"block": 0, "adaptive": IDLE_SPINS, "spin": float("inf")}
+# How long the end of the process waits for a thread whose session has ended.
+THREAD_GRACE = 2.0
 # How many ended sessions a node remembers.
 MAX_ENDED = 64
-# How often node.stopping really asks.
-ASK_EVERY = 0.01
 
 
 class Runner:
@@ -56,269 +47,307 @@ class Runner:
             raise ConfigError("no control and status channels: this is not a node for a container")
         self.id = config.id
         self._config, self._params = config, params
-        self.signals = Signals()
         self._transport = _iox.Transport(config.domain)
         self.status = Status(self._transport, config.status)
         self._control = Subscriber(self._transport, config.control, 0)
-        self._hearing = threading.Lock()
-        self._caller = Caller()
-        self.sessions: dict[str, Session] = {}
-        self.acting: Optional[Session] = None  # the session at work
+        self.life = Life(self._control)
+        self._commands = Commands(self._control, self._stop_at_once)
+        # That of this thread, with all sessions unless the class is concurrent.
+        self._lane = Lane(self.life, self, config.wait, self._control, self._commands.wait)
+        self._lanes: dict[str, Lane] = {}  # of all open sessions
+        self._deciding = threading.Lock()  # whether a session is the only one
+        self._workers: list[Worker] = []
         self._prototype: Optional[Node] = None
-        self._pending: list[tuple[str, str, dict[str, Any]]] = []  # commands, each with all of it
         self._exit = False
-        self._orphaned = False
-        self._gone_since: Optional[float] = None  # when the runtime was found gone
+        self._doomed = False  # the only session has failed
+        self._cut = False  # inputs that went on are cut off
+        self._code = 0
+        self._broken: Optional[BaseException] = None
         self._ended: dict[str, str] = {}  # how the last sessions ended
-        self._opening = ""  # the session that is being made
-        self._running = False  # a session has begun
-        self._deadline: Optional[float] = None
-        self.came_by = time.monotonic()  # when this thread was last here, and not in the node's code
-        self._asked = 0.0
-        self._waiter: Optional[_iox.Waiter] = None
-        self._waiting: set[str] = set()  # the sessions that wait for their readers
-        self._limit = _iox.duration(CHECK_EVERY_MS)
-        self._spins = SPINS_OF[config.wait]
         usage = Usage(config.domain.root, config.id)
         self._watch = Watch(self, config.timeout_ms if config.inputs else 0, usage, config.alive)
 
     def run(self) -> int:
         """Run the node; the process's exit code."""
         self._watch.start()
-        code = 0
         try:
-            self._tell("hello", sdk=VERSION, iceoryx2=_iceoryx2_version(), python=sys.version.split()[0])
+            self._tell(self._lane, "hello", sdk=VERSION, iceoryx2=_iox.version(), python=sys.version.split()[0])
             self._load()
-            self._tell("loaded")
+            self._tell(self._lane, "loaded")
             self._loop()
         except NodeFailure as problem:
-            code = 1
-            self._fail(problem)
+            self.fails(self._lane, problem)
         except Abandoned:
-            self._abandon()
-        self._watch.guard(False)
-        self._waiter_closed()
-        self._caller.close()
-        if self._orphaned:
-            code = 1
+            self.abandons(self._lane)
+        self._end_threads()
+        if self._broken is not None:
+            raise self._broken
+        self._watch.disarm()
+        self._lane.wait_anew()
+        self._lane.caller.close()
+        if self.life.orphaned:
+            self._code = 1
             self._clean()
         else:
             self._bye()
         self._control.close()
         self.status.close()
         self._transport.close()
-        return code
+        return self._code
 
     # -- life cycle -----------------------------------------------------------
 
     def _load(self) -> None:
         cls = load_class(self._config.type)
-        self._tell("imported")
+        self._tell(self._lane, "imported")
         host = LoadHost(self._stopping)
         self._prototype = construct(cls, self._config.id, self._params, bool(self._config.inputs), host)
         try:
-            self._caller.value(self._prototype.load())
+            self._lane.caller.value(self._prototype.load())
         except BaseException as err:
             raise failure("load", err) from err
+        SessionStream.apart = bool(self._prototype.concurrent)
 
     def _loop(self) -> None:
-        idle = 0
-        while not self._exit:
-            busy = self._commands()
-            for session in list(self.sessions.values()):
-                self.acting = self._caller.owner = session
-                try:
-                    if session.step():
-                        busy = True
-                except NodeFailure as problem:
-                    if len(self.sessions) == 1:
-                        raise
-                    self._end_session(session, problem)
-                if session.closed:
-                    self._closed(session)
-            if self._look():
-                for session in self.sessions.values():
-                    session.ports.refresh()
-                self._caller.turn()  # a busy node never sleeps
-            if (self.signals.at is not None or self._orphaned) and self._end_sessions():
+        lane = self._lane
+        while not self._exit and self._broken is None:
+            busy = False
+            if not self._doomed:
+                busy = self._obey()
+            elif not self._lanes:
                 return
-            idle = 0 if busy else idle + 1
-            if idle > self._spins or not self._running:
-                self._caller.idle(self._wait)
-            elif idle and self._spins > IDLE_SPINS:
-                self._caller.turn()
+            busy = lane.step() or busy
+            if self.life.ending and self._end_sessions():
+                return
+            lane.rest(busy)
 
     def _end_sessions(self) -> bool:
         """Stop sessions after a signal; True if all have ended."""
-        for session in self.sessions.values():
+        sessions = [s for lane in self.lanes for s in list(lane.sessions.values())]
+        for session in sessions:
             session.stop()
-        since = time.monotonic() - (self.signals.at or float("inf"))
-        if since > TERM_DRAIN and any(s.has_inputs for s in self.sessions.values()):
+        since = time.monotonic() - (self.life.signals.at or float("inf"))
+        if since > TERM_DRAIN and not self._cut and any(s.has_inputs for s in sessions):
+            self._cut = True
             self._cut_off()
-        return not self.sessions
+        return not self._lanes
+
+    def _end_threads(self) -> None:
+        """Let threads of sessions end that are there still; one that hangs in the node's code stays."""
+        for name, lane in list(self._lanes.items()):
+            if lane is not self._lane:
+                lane.do(name, Session.abandon)
+        until = time.monotonic() + THREAD_GRACE
+        for worker in self._workers:
+            worker.join(max(0.0, until - time.monotonic()))
+            if worker.alive:
+                self._code = 1
 
     def _cut_off(self) -> None:
         """End sessions whose inputs go on although the node is asked to end."""
-        begun = False
-        for session in list(self.sessions.values()):
-            self.acting = session
+        begun: Optional[Session] = None
+        for name, lane in list(self._lanes.items()):
+            if lane is not self._lane:
+                lane.do(name, self._cut_short)
+                continue
+            session = lane.sessions[name]
+            lane.act(session)
             session.finish(short=True)
-            begun = begun or session.started
-            if not session.started:
-                self._closed(session)
-        if begun:
-            raise NodeFailure("stop", f"SIGTERM came, and {TERM_DRAIN:g} s later its inputs had not ended")
+            if session.started:
+                begun = session
+            else:
+                self.closed(lane, session)
+        if begun is not None:
+            self._lane.act(begun)
+            raise self._late()
 
-    def _end_session(self, session: Session, problem: NodeFailure) -> None:
-        """End one session of several by an error of its own: the others go on."""
-        self._tell_end(session.session, problem)
-        session.leave()
+    def _cut_short(self, session: Session) -> None:
+        """End a session that has a thread of its own, on it."""
+        session.finish(short=True)
+        if session.started:
+            self._code = 1
+            raise self._late()
 
-    def _tell_end(self, name: str, problem: NodeFailure) -> None:
-        if _fork.in_child():
-            raise problem
-        self.tell_failure(problem, name, self._patience, goes_on=True)
-        self._note_end(name, "failed")
-        print_failure(problem)
+    def _late(self) -> NodeFailure:
+        return NodeFailure("stop", f"SIGTERM came, and {TERM_DRAIN:g} s later its inputs had not ended")
 
-    def _note_end(self, name: str, how: str) -> None:
-        self._ended.setdefault(name, how)
-        while len(self._ended) > MAX_ENDED:
-            del self._ended[next(iter(self._ended))]
+    # -- commands -----------------------------------------------------------------
 
-    def _commands(self) -> bool:
-        self._hear()
-        if not self._pending:
-            return False
-        self._obey(*self._pending.pop(0))
-        return True
-
-    def _hear(self) -> None:
-        """Take a command. What only sets a mark is done at once, the rest between the node's calls."""
-        if not self._hearing.acquire(False):
-            return  # another thread of the node asks whether it is to stop
-        try:
-            got = self._control.take()
-            if got is None:
-                return
-            command = json.loads(ctypes.string_at(got.address, got.length))
-            del got
-        finally:
-            self._hearing.release()
-        what, name = command.get("command", ""), command.get("session") or "main"
-        if what == "stop" and name in self.sessions:
-            self.sessions[name].stop()
-        else:
-            self._pending.append((what, name, command))
+    def _stop_at_once(self, name: str) -> None:
+        """Let a session know that it is to stop, wherever it is."""
+        lane = self._lanes.get(name)
+        session = None if lane is None else lane.sessions.get(name)
+        if session is not None:
+            session.stop()
 
     def _stopping(self) -> bool:
         """Say, to any thread of the node, whether it is to end."""
-        now = time.monotonic()
-        if now - self._asked > ASK_EVERY:
-            self._asked = now
-            self._hear()
-            self._notice(now)
-        return self.signals.at is not None or self._orphaned
+        if self._commands.hear_now_and_then():
+            self.life.notice(time.monotonic())
+        return self.life.ending
 
-    def _obey(self, command: str, name: str, more: dict[str, Any]) -> None:
-        session = self.sessions.get(name)
+    def _obey(self) -> bool:
+        """Do as the next command says; False if there is none."""
+        told = self._commands.next()
+        if told is None:
+            return False
+        command, name = told.what, told.session
+        lane = self._lanes.get(name)
         if command == "open":
-            try:
-                self._open(name, more.get("params") or {}, bool(more.get("trace")))
-            except NodeFailure as problem:
-                if not any(other != name for other in self.sessions):
-                    raise
-                self._opening = ""
-                self._tell_end(name, problem)
-                if name in self.sessions:
-                    self.sessions[name].leave()
-                else:
-                    self._tell("closed", name)
-        elif command == "start" and session is not None:
-            self.acting = session
-            session.start()
-            self._running = True
-        elif command == "close" and session is not None:
-            session.cut()
+            self._open(told)
+        elif command == "start" and lane is not None:
+            lane.do(name, Session.start)
+        elif command == "stop" and lane is not None:
+            lane.do(name, Session.stop)
+        elif command == "close" and lane is not None:
+            lane.do(name, Session.cut)
         elif command == "report":
-            self._tell("report", sessions=self._states())
+            self._tell(self._lane, "report", sessions=self._states())
         elif command == "exit":
             self._exit = True
+        return True
 
     def _states(self) -> dict[str, str]:
         """Say how every session is, for a runtime that was not there."""
         states = dict(self._ended)
-        for name, session in self.sessions.items():
-            states[name] = "running" if session.started else "ready"
+        for name, lane in list(self._lanes.items()):
+            session = lane.sessions.get(name)
+            if session is not None:
+                states[name] = "running" if session.started else "ready"
         return states
 
-    def _open(self, name: str, params: dict[str, Any], trace: bool) -> None:
-        if name in self.sessions or self._prototype is None:
-            log(f"session {name} is open already")
+    # -- sessions -------------------------------------------------------------------
+
+    @property
+    def lanes(self) -> list[Lane]:
+        """All threads that run the node's code; any thread may ask."""
+        return [self._lane, *(lane for lane in list(self._lanes.values()) if lane is not self._lane)]
+
+    def _open(self, command: Command) -> None:
+        name = command.session
+        with self._deciding:
+            if name in self._lanes or self._prototype is None or self._doomed:
+                log(f"session {name} is open already")
+                return
+            # A session that opens again after its failure needs what the one
+            # before had; an exception may keep it in a cycle.
+            again = self._ended.pop(name, "") == "failed"
+            self._lanes[name] = self._lane
+        if again:
+            gc.collect()
+        if self._prototype.concurrent:
+            self._workers = [w for w in self._workers if w.alive]
+            worker = Worker(self.life, self, self._config.wait, command)
+            self._lanes[name] = worker
+            self._workers.append(worker)
+            worker.start()
             return
-        self._waiter_closed()
-        self._ended.pop(name, None)
-        self._opening = name
+        try:
+            self.opens(self._lane, command)
+        except NodeFailure as problem:
+            self.failed(self._lane, name, problem)
+
+    def opens(self, lane: Lane, command: Command) -> None:
+        """Open a session on this thread."""
+        name = command.session
+        lane.begin(name)
+        assert self._prototype is not None
         session = Session(
-            name, self._prototype, self._config, self._transport, self._caller,
-            self._patience, self._stopping, self._foreign_patience, self._turn, params,
+            name, self._prototype, self._config, self._transport, lane.caller,
+            lane.patience, self._stopping, self._foreign_patience, lane.turn, command.params,
         )  # fmt: skip
-        if trace:
+        if command.trace:
             session.trace()
-        self.sessions[name] = self.acting = self._caller.owner = session
-        self._opening, session.guard = "", self._watch.guard
-        session.gave_up = functools.partial(self._tell, "given_up", name)
+        lane.add(session)
+        session.guard = functools.partial(self._watch.guard, session)
+        session.gave_up = functools.partial(self._tell, lane, "given_up", name)
         session.open()
-        self._tell("ready", name)
+        self._tell(lane, "ready", name)
 
-    def _closed(self, session: Session) -> None:
-        self._waiter_closed()
-        self.status.tell_metrics(self._patience, session, last=True)
-        self.status.tell_spans(self._patience, session, last=True)
-        del self.sessions[session.session]
-        self._note_end(session.session, "closed")
-        self._running = any(s.started for s in self.sessions.values())
-        self._watch.guard(self._running)
-        self._tell("closed", session.session, unread=session.unread)
+    def failed(self, lane: Lane, name: str, problem: NodeFailure) -> None:
+        """End one session of several by an error of its own: the others go on. Raises that of the only one."""
+        if _fork.in_child():
+            raise problem
+        with self._deciding:
+            if not any(other != name for other in list(self._lanes)):
+                self._doomed = True
+                raise problem
+        self.tell_failure(problem, name, lane.patience, goes_on=True)
+        print_failure(problem)
+        self._note_end(name, "failed")
+        session = lane.sessions.get(name)
+        if session is None:
+            self._lanes.pop(name, None)
+            self._tell(lane, "closed", name)
+        elif not session.closed:
+            session.leave()
 
-    def _fail(self, problem: NodeFailure) -> None:
+    def closed(self, lane: Lane, session: Session) -> None:
+        """Let a session go that has ended."""
+        name = session.session
+        lane.drop(session)
+        self._watch.forget(session)
+        self.status.tell_metrics(lane.patience, session, last=True)
+        self.status.tell_spans(lane.patience, session, last=True)
+        self._note_end(name, "closed")
+        self._lanes.pop(name, None)
+        self._tell(lane, "closed", name, unread=session.unread)
+
+    def _note_end(self, name: str, how: str) -> None:
+        with self._deciding:
+            self._ended.setdefault(name, how)
+            while len(self._ended) > MAX_ENDED:
+                del self._ended[next(iter(self._ended))]
+
+    def fails(self, lane: Lane, problem: NodeFailure) -> None:
+        """End the process by an error; the sessions of this thread with it."""
         if _fork.in_child():
             _fork.leave(problem)
-        self._deadline = min(self._deadline or float("inf"), time.monotonic() + FAIL_GRACE)
-        self._watch.guard(False)
-        name = None if self.acting is None else self.acting.session
+        self._code, self._doomed = 1, True
+        self.life.within(FAIL_GRACE)
+        self._watch.disarm()
         try:
             # Before the log, whose pipe may be full.
-            self.tell_failure(problem, self._opening or name, self._patience)
+            self.tell_failure(problem, lane.name or None, lane.patience)
         except Abandoned:
             pass
         print_failure(problem)
         try:
-            for session in list(self.sessions.values()):
+            for session in list(lane.sessions.values()):
                 if not session.closed:
                     session.fail()
-                self._closed(session)
+                self.closed(lane, session)
+            self._forget(lane)
         except Abandoned:
-            self._abandon()
+            self.abandons(lane)
 
-    def _abandon(self) -> None:
-        for session in list(self.sessions.values()):
+    def abandons(self, lane: Lane) -> None:
+        """End the sessions of a thread at once: time is up."""
+        for session in list(lane.sessions.values()):
             session.abandon()
             try:
-                self._closed(session)
+                self.closed(lane, session)
             except Abandoned:
                 pass
+        self._forget(lane)
+
+    def _forget(self, lane: Lane) -> None:
+        for name, its in list(self._lanes.items()):
+            if its is lane:
+                self._lanes.pop(name, None)
+
+    def broke(self, err: BaseException) -> None:
+        """End the process by an error that is no node's, which another thread has met."""
+        if _fork.in_child():
+            _fork.leave(err)
+        self._broken = err
 
     def _bye(self) -> None:
         self._watch.usage.close()
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        child = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = usage.ru_utime + usage.ru_stime + child.ru_utime + child.ru_stime
-        self._deadline = min(self._deadline or float("inf"), time.monotonic() + FAIL_GRACE)
+        self.life.within(FAIL_GRACE)
         try:
-            rss = usage.ru_maxrss * 1024
-            self._tell("bye", cpu_s=round(cpu, 6), memory_peak=_memory_peak(), rss_peak=rss)
-            self.status.drain(self._patience)
+            self._tell(self._lane, "bye", **whole_use())
+            self.status.drain(self._lane.patience)
         except Abandoned:
             pass
 
@@ -331,8 +360,8 @@ class Runner:
 
     # -- talking --------------------------------------------------------------
 
-    def _tell(self, event: str, session: Optional[str] = None, **fields: Any) -> None:
-        self.status.tell(self._patience, event, session, **fields)
+    def _tell(self, lane: Lane, event: str, session: Optional[str] = None, **fields: Any) -> None:
+        self.status.tell(lane.patience, event, session, **fields)
 
     def tell_failure(
         self, problem: NodeFailure, session: Optional[str], patience: Check, goes_on: Optional[bool] = None
@@ -343,108 +372,15 @@ class Runner:
             traceback=problem.trace, port=problem.port, sequence=problem.sequence, goes_on=goes_on,
         )  # fmt: skip
 
-    def tasks(self) -> list[Any]:
-        """Return where the node's coroutines wait."""
-        return self._caller.stacks()
-
-    def runtime_gone(self) -> bool:
-        """Say whether the runtime was there and is not any more; any thread."""
-        return self._control.writer_gone()
-
-    # -- waiting --------------------------------------------------------------
-
-    def _wait(self) -> None:
-        """Sleep until there is a frame or a command, or 50 ms have passed."""
-        sessions = list(self.sessions.values())
-        waiting = {s.session for s in sessions if s.waits}
-        if waiting != self._waiting:
-            self._waiter_closed()
-        if self._waiter is None:
-            listeners = [self._control.listener]
-            for session in sessions:
-                listeners += session.listeners()
-            self._waiter, self._waiting = _iox.Waiter(listeners), waiting
-        self._waiter.take_events()
-        found = self._control.announce(True)
-        for session in sessions:
-            found = session.announce(True) or found
-        try:
-            if not found and self.signals.at is None:
-                self._waiter.wait(self._limit)
-        finally:
-            self._control.announce(False)
-            for session in sessions:
-                session.announce(False)
-
-    def _waiter_closed(self) -> None:
-        if self._waiter is not None:
-            self._waiter.close()
-            self._waiter = None
-
-    def _patience(self) -> None:
-        self._look()
-
-    def _turn(self) -> None:
-        """Let a session wait for its readers, unless there is something else to do."""
-        self._look()
-        self._hear()
-        if self._pending or len(self.sessions) > 1:
-            raise WouldBlock
-
-    def _look(self) -> bool:
-        """Look, now and then, for a signal and whether the runtime lives; raise when time is up.
-
-        True if it was time to look.
-        """
-        now = time.monotonic()
-        if now - self.came_by < LOOK_EVERY:
-            return False
-        self.came_by = now
-        self.signals.keep()
-        self._check_time(now)
-        return True
-
     def _foreign_patience(self) -> None:
         """Let a thread of the node wait as long as the node itself may."""
-        self._check_time(time.monotonic())
-
-    def _check_time(self, now: float) -> None:
-        self._notice(now)
-        if self._deadline is not None and now > self._deadline:
-            raise Abandoned
-
-    def _notice(self, now: float) -> None:
-        if not self._control.writer_gone():
-            self._gone_since = None
-        elif self._gone_since is None:
-            self._gone_since = now
-        elif not self._orphaned and now - self._gone_since > TAKEOVER:
-            self._orphaned = True
-            self._deadline = min(self._deadline or float("inf"), now + ORPHAN_GRACE)
-        if self.signals.at is not None and self._deadline is None:
-            self._deadline = self.signals.at + TERM_GRACE
-
-
-def _memory_peak() -> Optional[int]:
-    for path in ("/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes"):
-        try:
-            with open(path, encoding="ascii") as file:
-                return int(file.read())
-        except (OSError, ValueError):
-            continue
-    return None
-
-
-def _iceoryx2_version() -> str:
-    # By its directory: importlib.metadata takes longer to import than the rest of this package.
-    for path in glob.glob(os.path.join(_iox.PACKAGES, "iceoryx2-*.dist-info")):
-        return os.path.basename(path)[len("iceoryx2-") : -len(".dist-info")]
-    return ""
+        self.life.check(time.monotonic())
 
 
 def main() -> NoReturn:
     """Run the node that the environment describes, and end the process."""
     _process.prepare()
+    mark_sessions()
     handle_standard_logging()
     try:
         config, params = from_environment()

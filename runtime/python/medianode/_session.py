@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import copy
-import threading
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._config import NodeConfig
-from ._errors import Abandoned, ClosedError, FrameError, WouldBlock
+from ._errors import Abandoned, WouldBlock
 from ._frame import Frame
-from ._header import Header
 from ._host import attach
-from ._metrics import Metrics
 from ._node import Node
 from ._ports import Ports, log
+from ._sessionhost import SessionHost
 from ._spans import Spans
 from ._user import Caller, NodeFailure, failure
 from ._wait import Check
 
 if TYPE_CHECKING:
-    from ._host import HostLoan
     from ._iox import Transport
 
-# What open may emit before the session begins.
-MAX_EARLY = 64
 # Work that is put off while it would wait for readers: it gives what says
 # whether the wait is over.
 Job = Generator[Callable[[], bool], None, None]
@@ -38,11 +33,11 @@ def _unguarded(on: bool) -> None:
     """Nobody watches."""
 
 
-class Session:
+class Session(SessionHost):
     """A session; ``step`` does one piece of its work and never waits for frames.
 
-    It is also the host of its node: emit, loan and would_block may be called by
-    any thread, everything else by the one that made it.
+    It is also the host of its node. Everything but that is for the thread that
+    made it; ``stop`` may be called by any.
     """
 
     def __init__(
@@ -58,14 +53,8 @@ class Session:
         turn: Optional[Check] = None,
         params: Optional[dict[str, Any]] = None,
     ) -> None:
-        self.session = name
-        self.log = prototype.log
-        self.metrics = Metrics(prototype.metrics)
-        self.closed = False
-        self._config, self._caller, self._patience = config, caller, patience
-        # How a thread of the node waits.
-        self._foreign = foreign or patience
-        self._thread = threading.get_ident()
+        super().__init__(name, prototype, config.streaming, patience, foreign or patience, stopping)
+        self._config, self._caller = config, caller
         # How the session waits for its readers: WouldBlock gives the turn to others.
         self._turn = turn or patience
         self._job: Optional[Job] = None
@@ -75,23 +64,14 @@ class Session:
             self._node.params = {**prototype.params, **params}
         attach(self._node, self)
         self._batches = bool(config.inputs) and type(prototype).process_batch is not Node.process_batch
-        self._started = False
-        self._begun = threading.Event()
-        self._early: list[Frame] = []
-        self._stop = False
         self._final = False  # nobody wants the session any more, in this process or another
-        self._stopping = stopping
         self._produced: Optional[Iterator[Optional[Frame]]] = None
-        # Whether the node is in process, and in which call: the watch looks at these.
-        self.cause: Optional[Frame] = None
-        self.calls = 0
+        self.calls = 0  # the watch tells by it, and by cause, in which call the node is
         # Called with False before code of the node that may take any time, with
         # True when only process is to come.
         self.guard: Callable[[bool], None] = _unguarded
         # Called with what is known of a frame that the node is not given again.
         self.gave_up: Callable[..., None] = _ignored
-        self._spans: Optional[Spans] = None
-        self._given = 0  # frames that a call has sent by itself
         self.doing = "open"
         try:
             self.ports = Ports(transport, config, name)
@@ -143,74 +123,6 @@ class Session:
     def stop(self) -> None:
         """Stop producing; a node with inputs goes on until they end."""
         self._stop = True
-
-    # -- what the node may call -----------------------------------------------
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the session is asked to end."""
-        return self._stop or self.closed or self._stopping()
-
-    def emit(self, frame: Frame) -> None:
-        """Send a frame from any thread."""
-        patience = self._patience_here()
-        if not self._started:
-            if len(self._early) >= MAX_EARLY:
-                raise FrameError(f"open has emitted {MAX_EARLY} frames, and the session has not begun", frame._out)
-            self._early.append(frame)
-            return
-        self._count_given(frame._out)
-        self.ports.send(frame, self._cause_here(), patience)
-
-    def loan(self, header: Header, size: int, port: str, inherits: bool) -> HostLoan:
-        """Return memory for a frame that is written in place."""
-        patience = self._patience_here()
-        if not self._started:
-            raise ClosedError(f"session {self.session} has not begun: write frames in place from process or produce")
-
-        def complete(header: Header) -> None:
-            self._count_given(port)
-            cause = self._cause_here()
-            if cause is not None:
-                if inherits:
-                    header.pts = cause._header.pts
-                header.trace_id = cause._header.trace_id
-            if self._spans is not None:
-                self._spans.sending(header, port)
-
-        return self.ports.loan(header, size, port, complete, patience)
-
-    def would_block(self, port: str) -> bool:
-        """Say whether a frame sent on the port now would wait for a reader."""
-        return not self.closed and self.ports.would_block(port)
-
-    def _patience_here(self) -> Check:
-        """Return how this thread waits, when it may send."""
-        if self.closed:
-            raise ClosedError(f"session {self.session} has ended")
-        if threading.get_ident() == self._thread:
-            return self._patience
-        while not self._begun.wait(0.05):
-            self._wait_foreign()
-        return self._wait_foreign
-
-    def _wait_foreign(self) -> None:
-        if self.closed:
-            raise ClosedError(f"session {self.session} has ended")
-        try:
-            self._foreign()
-        except Abandoned as err:
-            raise ClosedError(f"session {self.session} ends, and its readers take nothing any more") from err
-
-    def _cause_here(self) -> Optional[Frame]:
-        return self.cause if threading.get_ident() == self._thread else None
-
-    def _count_given(self, port: str) -> None:
-        if self._config.streaming:
-            return
-        if self._cause_here() is None:
-            raise FrameError("is_streaming is false, so frames are sent in process only", port)
-        self._given += 1
 
     # -- what the runner calls --------------------------------------------------
 

@@ -7,6 +7,7 @@ import ctypes
 import glob
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,7 +35,7 @@ class FakeRuntime:
         self.root = tempfile.mkdtemp(prefix="mnt-", dir="/tmp")
         self.domain = Domain(self.root, f"mnt{self.mark}_")
         self.transport = _iox.Transport(self.domain)
-        self.services: list[Any] = []
+        self.services: dict[str, list[Any]] = {}
         self.ledgers: list[str] = []
         self.processes: list[subprocess.Popen[str]] = []
 
@@ -54,12 +55,19 @@ class FakeRuntime:
         content[8:16] = max(1, len(spec.readers)).to_bytes(8, "little")
         Path(path).write_bytes(content)
         self.ledgers.append(path)
-        self.services += [
+        self.services[spec.name] = [
             self.transport.pubsub(spec, create=True),
             self.transport.events(spec.name, spec, create=True),
             self.transport.events(_iox.credit_name(spec.name), spec, create=True),
         ]
         return spec
+
+    def remove(self, spec: Spec) -> None:
+        """Remove a channel."""
+        del self.services[spec.name]
+        path = "/dev/shm/" + ledger_name(spec.name)
+        os.unlink(path)
+        self.ledgers.remove(path)
 
     def publisher(self, spec: Spec) -> Publisher:
         return Publisher(self.transport, spec)
@@ -154,8 +162,15 @@ class NodeProcess:
         self.tell("start")
 
     def wait(self, timeout: float = 10) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=timeout)
+        """Return the exit code and what was printed, without the marks of sessions, which are in marked."""
+        self.marked = self.process.communicate(timeout=timeout)
+        out, err = (unmarked(text) for text in self.marked)
         return self.process.returncode, out, err
+
+
+def unmarked(text: str) -> str:
+    """Return a log without the sessions of its lines."""
+    return re.sub(r"^session=\S* ", "", text, flags=re.M)
 
 
 def until(seconds: float, node: Optional[NodeProcess] = None) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +111,12 @@ class N(Node):
 
 def test_a_batch_does_not_take_its_frames_with_it(runtime: FakeRuntime, tmp_path: Path) -> None:
     """Of a batch that crashes the node, only the frame that does it is given up."""
-    done = tmp_path / "done"
+    done, gate = tmp_path / "done", tmp_path / "gate"
     code = f"""
 import os, time
 class N(Node):
     def process_batch(self, frames):
-        time.sleep(0.3)  # more come
+        while not os.path.exists({str(gate)!r}): time.sleep(0.01)  # the others come meanwhile
         for frame in frames:
             if frame.text == "3": os._exit(9)
         with open({str(done)!r}, "a") as file:
@@ -122,8 +124,11 @@ class N(Node):
 """
     again = Again(runtime, write(tmp_path, code), retry=True, hold=4)
     node = again.start()
-    for text in "0123456":
+    send_text(again.writer, "0")
+    wait_until(again.writer.is_drained)
+    for text in "123456":  # the next batch is 1 to 4: the frame at fault is not its first, which counts as tried
         send_text(again.writer, text)
+    gate.touch()
     for _ in range(4):  # once in a batch, and three times alone
         assert node.process.wait(20) == 9
         node = again.start()
@@ -182,6 +187,13 @@ def test_headers_in_words() -> None:
     assert describe(header, 24)["kind"] == "kind(99)"
     header.kind = TENSOR
     assert len(describe(header, 24)["shape"]) == 8
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def close(node: NodeProcess) -> str:

@@ -101,6 +101,7 @@ class N(Node):
     def process(self, frame):
         for number in range(300_000):
             print("a line of many, as a node writes that somebody debugs, and some more of them", number)
+        print("z" * (8 << 20))  # more than there ever is room for: it ends with what is left out
         print("said on stderr", file=__import__("sys").stderr)
         return frame
 """,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from fake_runtime import FakeRuntime
-from nodes import Pipe, write
+from nodes import Pipe, collect, send_text, write
+from sessions import Many, Stream
 
 from medianode import Node
 from medianode._log import Log, logfmt
@@ -119,3 +120,147 @@ class N(Node):
     pipe.run("x")
     pipe.done()
     assert pipe.err == "mine hello\n"
+
+
+SESSIONS = """
+import asyncio, contextvars, os, subprocess, sys, threading
+print("imported")
+class N(Node):
+    concurrent = True
+    def load(self): print("session=mine is no mark"); self.log.info("loading")
+    async def open(self, session):
+        self.log.info("opened")
+        self.task = asyncio.ensure_future(self.later())
+    async def later(self):
+        await asyncio.sleep(0)
+        print("from a task")
+    async def process(self, frame):
+        print("two\\nlines", end="")
+        sys.stdout.write(" and an end\\n\\n")
+        print("é", file=sys.stderr)
+        thread = threading.Thread(target=self.aside)
+        thread.start()
+        thread.join()
+        await asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, print, "a copy")
+        subprocess.run(["echo", "from echo"])
+        os.write(1, bytes([0, 255, 10]))
+        sys.stdout.buffer.write(b"\\xfe\\n")
+        sys.stdout.flush()
+        if frame.text == "long":
+            print("x" * (1 << 15))  # the pipe takes twice as much
+        try: sys.stdout.write(b"bytes")
+        except TypeError: print("no text")
+        try: 1 / 0
+        except ZeroDivisionError: self.log.exception("bad")
+        if frame.text == "raise": raise ValueError
+    def aside(self):
+        print("from a thread")
+        self.log.info("from a thread")
+"""
+
+
+def test_lines_say_whose_they_are(runtime: FakeRuntime, tmp_path: Path) -> None:
+    node = Many(runtime, tmp_path, "user:N", code=SESSIONS)
+    one, two = Stream(node, "one").start(), Stream(node, "two").start()
+    for stream, text in ((one, "x"), (two, "long")):
+        send_text(stream.writer, text)
+        stream.end()
+        node.expect("closed")
+    node.tell("exit")
+    node.expect("bye")
+    assert node.wait()[0] == 0
+    out, err = (text.splitlines() for text in node.marked)
+    assert out[:2] == ["imported", "session= session=mine is no mark"]
+    assert err[0] == 'level=info msg="loading"'
+    for name, other in (("one", "two"), ("two", "one")):
+        mark = f"session={name} "
+        mine = [line[len(mark) :] for line in out if line.startswith(mark)]
+        assert [line for line in mine if line[:1] != "x"] == [
+            "from a task", "two", "lines and an end", "", "a copy", "no text",
+        ]  # fmt: skip
+        assert ("x" * (1 << 15) in mine) == (name == "two")
+        said = [line[len(mark) :] for line in err if line.startswith(mark)]
+        assert said[:5] == [
+            'level=info msg="opened"', "é", 'level=info msg="from a thread"', 'level=error msg="bad"',
+            "  Traceback (most recent call last):",
+        ]  # fmt: skip
+        assert said[-1] == "  ZeroDivisionError: division by zero"
+        assert not any(other in line for line in said)
+    for line in ("from a thread", "from echo", "\0\ufffd", "\ufffd"):
+        assert out.count(line) == 2
+
+
+def test_a_failure_says_whose_it_is(runtime: FakeRuntime, tmp_path: Path) -> None:
+    node = Many(runtime, tmp_path, "user:N", code=SESSIONS)
+    one, two = Stream(node, "one").start(), Stream(node, "two").start()
+    send_text(one.writer, "raise")
+    collect(one.reader, node)
+    node.expect("error")
+    node.expect("closed")
+    two.end()
+    node.done("two")
+    assert "session=one ValueError\n" in node.marked[1]
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_the_streams_are_what_they_were(runtime: FakeRuntime, tmp_path: Path, name: str) -> None:
+    code = f"""
+import io, os, sys
+class N(Node):
+    def process(self, frame):
+        stream = sys.{name}
+        assert stream is sys.__{name}__ and isinstance(stream, io.TextIOWrapper)
+        assert stream.fileno() == {1 if name == "stdout" else 2} and not stream.isatty() and stream.writable()
+        stream.reconfigure(errors="strict")
+        assert stream.write("abc\\n") == 4 and stream.write("") == 0
+        stream.writelines(["a", "b\\n"])
+        return Frame.from_text(stream.encoding + stream.errors)
+"""
+    pipe = Pipe(runtime, write(tmp_path, code))
+    assert pipe.run("x")[0] == [b"utf-8strict"]
+    pipe.done()
+    assert pipe.node.marked[0 if name == "stdout" else 1] == "session=main abc\nsession=main ab\n"
+
+
+def test_lines_of_sessions_that_print_at_once(runtime: FakeRuntime, tmp_path: Path) -> None:
+    """Each is whole, although print writes it in pieces."""
+    code = """
+import sys, threading, time
+together = threading.Barrier(2)
+class N(Node):
+    concurrent = True
+    def process(self, frame):
+        sys.setswitchinterval(1e-5)
+        together.wait()
+        for i in range(300):
+            print("a", "line", "in", "pieces", i)
+            sys.stderr.write("b")
+            self.log.info("b")
+            sys.stderr.write(f"{i}\\n")
+        print("no end", end="")
+        if self.session == "one":
+            together.wait()
+            time.sleep(0.1)
+            print(end="", flush=True)
+            time.sleep(0.1)
+        else:
+            print(" of", end="")
+            together.wait()
+            print(" it", end="", flush=True)
+"""
+    node = Many(runtime, tmp_path, "user:N", code=code)
+    streams = [Stream(node, name).start() for name in ("one", "two")]
+    for stream in streams:
+        send_text(stream.writer, "x")
+    for stream in streams:
+        stream.end()
+    node.done("one", "two")
+    out, err = (text.splitlines() for text in node.marked)
+    for name in ("one", "two"):
+        mark = f"session={name} "
+        mine = [line for line in out if line.startswith(mark)]
+        assert mine[:300] == [f"{mark}a line in pieces {i}" for i in range(300)]
+        assert mine[300:] == [mark + ("no end of it" if name == "two" else "no end")]
+        said = [line for line in err if line.startswith(mark) and "level" not in line]
+        assert len(said) == 300
+    assert len(out) == 602

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_runtime import FakeRuntime, NodeProcess, ended, entering, leaving, payload, until
+from fake_runtime import FakeRuntime, NodeProcess, ended, entering, leaving, payload, unmarked, until
 from test_runner import send_text, write
 
 from medianode._header import FAILED
@@ -42,11 +42,11 @@ class Run:
 
     @property
     def out(self) -> str:
-        return self.bytes["out"].decode("utf-8", "replace")
+        return unmarked(self.bytes["out"].decode("utf-8", "replace"))
 
     @property
     def err(self) -> str:
-        return self.bytes["err"].decode("utf-8", "replace")
+        return unmarked(self.bytes["err"].decode("utf-8", "replace"))
 
     def wait_for(self, text: str) -> str:
         """Wait until a text is on stdout, and return all of that."""

@@ -4,90 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
-from fake_runtime import FakeRuntime, NodeProcess, ended, entering, leaving, payload, until
+import pytest
+from fake_runtime import FakeRuntime, NodeProcess, ended, leaving, payload, until
 from nodes import collect, send_text, write
+from sessions import NODES, Many, Stream
 
-from medianode._config import SESSION_MARK, Spec
 from medianode._header import FAILED
-
-NODES = """
-import time
-class Echo(Node):
-    def load(self): self.loaded = "once"
-    def open(self, session): self.seen = []
-    def process(self, frame):
-        if frame.text == "raise": raise ValueError("as asked")
-        if frame.text == "slow": time.sleep(0.2)
-        self.seen.append(frame.text)
-        return Frame.from_text(f"{self.session} {self.params.get('greeting')} {''.join(self.seen)}")
-    def close(self): yield Frame.from_text("last of " + self.session)
-class Twice(Node):
-    def process(self, frame):
-        yield frame
-        yield frame
-class Count(Node):
-    def produce(self):
-        i = 0
-        while True:
-            yield Frame.from_text(f"{self.session} {i}")
-            i += 1
-"""
-
-
-class Stream:
-    """One session's channels, with the test at both ends."""
-
-    def __init__(self, node: Many, name: str) -> None:
-        self.node, self.name = node, name
-        self.writer = node.runtime.publisher(node.runtime.create(node.entry.of_session(name)))
-        self.reader = node.runtime.subscriber(node.runtime.create(node.exit.of_session(name)))
-
-    def open(self, **params: Any) -> Stream:
-        self.node.tell("open", self.name, **params)
-        return self
-
-    def start(self, **params: Any) -> Stream:
-        self.open(**params)
-        assert self.node.expect("ready")["session"] == self.name
-        self.node.tell("start", self.name)
-        return self
-
-    def give(self, text: str) -> str:
-        send_text(self.writer, text)
-        return self.next()
-
-    def next(self) -> str:
-        return payload(self.reader.receive(until(10, self.node))).decode()
-
-    def end(self) -> tuple[list[bytes], Any]:
-        self.writer.end()
-        return collect(self.reader, self.node)
-
-
-class Many(NodeProcess):
-    """A node with channels for any number of sessions."""
-
-    def __init__(self, runtime: FakeRuntime, path: Path, node_type: str = "user:Echo", **more: Any) -> None:
-        self.entry = self.of_any(runtime.spec("in"))
-        self.exit = self.of_any(runtime.spec("out", buffer=2))
-        super().__init__(
-            runtime, node_type, write(path, NODES), inputs=[entering(self.entry)], outputs=[leaving(self.exit)], **more
-        )  # fmt: skip
-        self.expect("hello")
-        self.expect("loaded")
-
-    @staticmethod
-    def of_any(spec: Spec) -> Spec:
-        return Spec(f"{SESSION_MARK}_{spec.name}", spec.max_frame, spec.policy, spec.readers, spec.loans)
-
-    def done(self, *names: str) -> None:
-        assert sorted(self.expect("closed")["session"] for _ in names) == sorted(names)
-        self.tell("exit")
-        self.expect("bye")
-        code, _, self.err = self.wait()
-        assert code == 0, self.err
 
 
 def test_each_session_has_its_own_copy(runtime: FakeRuntime, tmp_path: Path) -> None:
@@ -226,3 +149,48 @@ def test_sources_of_several_sessions(runtime: FakeRuntime, tmp_path: Path) -> No
     node.tell("exit")
     node.expect("bye")
     assert node.wait()[0] == 0
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+@pytest.mark.parametrize("retry", [False, True])
+def test_a_session_opens_again_after_its_exception(
+    runtime: FakeRuntime, tmp_path: Path, retry: bool, concurrent: bool
+) -> None:
+    """In the same process, with what it had not finished, or without; the other one hears nothing of it."""
+    code = f"""
+class N(Node):
+    concurrent = {concurrent}
+    def load(self): self.opened = []
+    def open(self, session):
+        self.opened.append(session)
+        self.seen = 0
+    def process(self, frame):
+        self.seen += 1
+        kept = self.loan_bytes(1) if frame.text == "bad" else frame
+        if frame.text == "bad": raise ValueError(kept)
+        return Frame.from_text(f"{{frame.text}} {{self.seen}} {{self.opened.count(self.session)}}")
+"""
+    node = Many(runtime, tmp_path, "user:N", code=code, retry=retry)
+    one, two = Stream(node, "one", comes_back=True).start(), Stream(node, "two").start()
+    assert [one.give("a"), one.give("b"), two.give("a")] == ["a 1 1", "b 2 1", "a 1 1"]
+    for text in ("bad", "c"):
+        send_text(one.writer, text)
+    for tries in range(1, 4 if retry else 2):
+        error = node.expect("error")
+        assert (error["session"], error["goes_on"], error["sequence"]) == ("one", True, 2)
+        assert node.expect("closed")["session"] == "one"
+        assert two.give("b") == f"b {tries + 1} 1"
+        one.start()
+        one.writer.refresh()
+    times = 4 if retry else 2
+    if retry:  # given up at its third death
+        letter = node.expect("given_up")
+        assert (letter["session"], letter["sequence"]) == ("one", 2)
+        assert one.next() == "c 1 4"
+    assert one.give("d") == f"d {2 if retry else 1} {times}"
+    frames, end = one.end()
+    assert (frames, end.flags & FAILED, end.sequence) == ([], 0, 4 if retry else 3)
+    assert one.writer.ledger.words[one.dropped_at] == 1  # that which was given up, or the one behind it
+    two.end()
+    node.done("one", "two")
+    assert ("frame 2 of input input from src crashed the node 3 times: skipped" in node.err) == retry

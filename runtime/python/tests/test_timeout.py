@@ -96,12 +96,13 @@ def test_a_producer_has_no_limit(runtime: FakeRuntime, tmp_path: Path) -> None:
 
 
 def test_the_health_check_reads_when_the_thread_came_by(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    runner: Any = SimpleNamespace(id="asr", came_by=time.monotonic() - 30)
+    lane, other = SimpleNamespace(came_by=time.monotonic() - 30), SimpleNamespace(came_by=time.monotonic())
+    runner: Any = SimpleNamespace(id="asr", lanes=[other, lane])
     file = tmp_path / "alive"
     watch = Watch(runner, 0, cast(Any, None), str(file))
     watch._write_came_by()
     assert abs(int(file.read_text()) - (time.clock_gettime(time.CLOCK_BOOTTIME) - 30)) <= 1.1
-    runner.came_by = time.monotonic()
+    lane.came_by = time.monotonic()
     watch._write_came_by()
     assert abs(int(file.read_text()) - time.clock_gettime(time.CLOCK_BOOTTIME)) <= 1.1
     assert file.read_text().endswith("\n")

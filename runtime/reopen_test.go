@@ -1,0 +1,147 @@
+package runtime
+
+import (
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// failingRig is a rig whose second session fails so often, each time after some
+// frames.
+func failingRig(t *testing.T, times int64, restart Restart) (*rig, *Session, *Session, *collector) {
+	t.Helper()
+	r := newSharedRig(t, 0, 2)
+	r.again(restart)
+	r.mid.raiseIn, r.mid.raiseAfter = "s2", 10
+	r.mid.raiseTimes = new(atomic.Int64)
+	r.mid.raiseTimes.Store(times)
+	s := r.start()
+	c, out := r.second(0)
+	guest, err := Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, s, guest, out
+}
+
+// What a restart is to all sessions, opening again is to the one that has failed.
+func TestSessionOpensAgain(t *testing.T) {
+	r, s, guest, out := failingRig(t, 2, Restart{Policy: "on-failure", MaxAttempts: 3})
+	if !eventually(func() bool { return len(guest.Report().Warnings) == 2 && guest.Report().Nodes[1].State == StateRunning }) {
+		t.Fatalf("%+v", guest.Report())
+	}
+	n, m := out.len(), r.out.len()
+	if !eventually(func() bool { return out.len() > n+20 && r.out.len() > m+20 }) {
+		t.Fatalf("frames do not flow again: %d, then %d", n, out.len())
+	}
+	if err := guest.Stop(t.Context()); err != nil {
+		t.Errorf("Stop: %v", err)
+	}
+	report := guest.Report()
+	if w := report.Warnings[0]; w != "node mid: process: ValueError: no: session s2 opens in it again in 100ms, restart 1 of 3" {
+		t.Errorf("warning: %s", w)
+	}
+	in, through := report.Connections[0], report.Connections[1]
+	// A frame in process each time; what waited is dropped and counted.
+	if report.Nodes[1].Restarts != 2 || in.Frames != through.Frames+2 || int(through.Frames) != out.len() || in.Unfinished != 2 {
+		t.Errorf("%d frames written, %+v", out.len(), report)
+	}
+	if err := errors.Join(guest.Close(), s.Stop(t.Context())); err != nil {
+		t.Error(err)
+	}
+	if report := s.Report(); report.Nodes[1].Restarts != 0 || len(report.Warnings) != 0 {
+		t.Errorf("the other session: %+v", report)
+	}
+	r.end(s)
+}
+
+func TestSessionOpensAgainNoMore(t *testing.T) {
+	r, s, guest, _ := failingRig(t, 9, Restart{Policy: "on-failure", MaxAttempts: 2})
+	var got *NodeError
+	if err := guest.Wait(t.Context()); !errors.As(err, &got) || got.Restarts != 2 || got.Message != "ValueError: no" || !strings.Contains(err.Error(), "after 2 restarts") {
+		t.Errorf("Wait: %v", err)
+	}
+	n := r.out.len()
+	if !eventually(func() bool { return r.out.len() > n+20 }) {
+		t.Error("the first session does not go on")
+	}
+	if err := errors.Join(guest.Close(), s.Stop(t.Context())); err != nil {
+		t.Error(err)
+	}
+	r.end(s)
+}
+
+// A stop does not wait for a session that is to be opened again.
+func TestStopBeforeASessionOpensAgain(t *testing.T) {
+	for _, first := range []bool{false, true} {
+		r, s, guest, _ := failingRig(t, 9, Restart{Policy: "always", MaxAttempts: 9})
+		if !eventually(func() bool {
+			return guest.Report().Nodes[1].State == StateRestarting && len(guest.Report().Warnings) >= 3
+		}) {
+			t.Fatalf("%+v", guest.Report())
+		}
+		if first { // the container is the guest's alone then
+			if err := s.Stop(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		began := time.Now()
+		var got *NodeError
+		if err := guest.Stop(t.Context()); !errors.As(err, &got) || got.Phase != "start" || !strings.Contains(got.Message, "before it was") {
+			t.Errorf("first stopped: %t: Stop: %v", first, err)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("first stopped: %t: it took %s", first, took)
+		}
+		if err := errors.Join(guest.Close(), s.Stop(t.Context())); err != nil {
+			t.Error(err)
+		}
+		r.end(s)
+	}
+}
+
+// The death of the process in between is a restart as any other.
+func TestDeathBeforeASessionOpensAgain(t *testing.T) {
+	r, s, guest, out := failingRig(t, 1, Restart{Policy: "on-failure"})
+	if !eventually(func() bool { return guest.Report().Nodes[1].State == StateRestarting }) {
+		t.Fatalf("%+v", guest.Report())
+	}
+	r.kill()
+	n, m := out.len(), r.out.len()
+	if !eventually(func() bool { return out.len() > n+20 && r.out.len() > m+20 }) {
+		t.Fatalf("frames do not flow again: %d, then %d", n, out.len())
+	}
+	if err := errors.Join(guest.Stop(t.Context()), guest.Close(), s.Stop(t.Context())); err != nil {
+		t.Error(err)
+	}
+	if report := guest.Report(); report.Nodes[1].Restarts != 2 {
+		t.Errorf("%+v", report)
+	}
+	r.end(s)
+}
+
+// The process that supervises may end meanwhile: another one opens the session again.
+func TestTakeoverBeforeASessionOpensAgain(t *testing.T) {
+	r, s, guest, out := failingRig(t, 4, Restart{Policy: "on-failure", MaxAttempts: 9})
+	if !eventually(func() bool {
+		return len(guest.Report().Warnings) == 4 && guest.Report().Nodes[1].State == StateRestarting
+	}) {
+		t.Fatalf("%+v", guest.Report())
+	}
+	if err := errors.Join(s.Stop(t.Context()), s.Close()); err != nil {
+		t.Error(err)
+	}
+	n := out.len()
+	if !eventually(func() bool { return out.len() > n+20 }) {
+		t.Fatalf("frames do not flow again: %d, then %d: %+v", n, out.len(), guest.Report())
+	}
+	if err := guest.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if report := guest.Report(); report.Nodes[1].Restarts != 4 {
+		t.Errorf("%+v", report)
+	}
+	r.end(guest)
+}
