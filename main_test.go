@@ -33,6 +33,7 @@ var imports = map[string][]string{
 	"runtime/builtin":             {"runtime/channel", "runtime/node", "schemas/pipeline"},
 	"runtime/channel":             {},
 	"runtime/channel/channeltest": {"runtime/channel"},
+	"runtime/enginetest":          {},
 	"runtime/iox":                 {"runtime/channel"},
 	"runtime/node":                {"runtime/channel"},
 	"runtime/python":              {},
