@@ -92,6 +92,8 @@ func (f *fakeEngine) call(ctx context.Context, name string) error {
 	return nil
 }
 
+func (f *fakeEngine) Ping(ctx context.Context) error { return f.call(ctx, "ping") }
+
 func (f *fakeEngine) LoadProject(ctx context.Context, _, project string) (*types.Project, error) {
 	return &types.Project{Name: project}, f.call(ctx, "load")
 }

@@ -55,7 +55,7 @@ func (s *Session) prepare(ctx context.Context) error {
 			if s.handing {
 				return nil
 			}
-			return s.c.Engine.Down(ctx, s.c.Project, 0)
+			return s.removeProject(ctx)
 		})
 	}
 	if err := s.openDoor(); err != nil {

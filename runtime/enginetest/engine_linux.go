@@ -151,6 +151,20 @@ func (e *Engine) Signal(program string, s syscall.Signal) {
 	}
 }
 
+// Inside runs a command where the engine runs: its process ids are those that
+// the engine tells.
+func (e *Engine) Inside(command ...string) {
+	e.t.Helper()
+	pids := e.pids(Dockerd)
+	if len(pids) == 0 {
+		e.t.Fatal("no dockerd of this engine runs")
+	}
+	c := exec.CommandContext(e.t.Context(), "nsenter", append([]string{"--target", strconv.Itoa(pids[0]), "--mount", "--pid"}, command...)...)
+	if said, err := c.CombinedOutput(); err != nil {
+		e.t.Fatalf("%v: %v: %s", command, err, said)
+	}
+}
+
 // pids are the processes of a program that have this engine's directory in
 // their command line: nobody else's.
 func (e *Engine) pids(program string) (pids []int) {
