@@ -119,6 +119,9 @@ func (s *Session) furnish() error {
 }
 
 func (s *Session) openTransport() error {
+	if err := s.fitsDescriptors(); err != nil {
+		return err
+	}
 	t, err := s.c.Open(s.c.Domain, filepath.Join(s.c.Dir, "shm"))
 	if err != nil {
 		return fmt.Errorf("shared memory: %w", err)
