@@ -240,14 +240,15 @@ func follow(ctx context.Context, s *runtime.Session, again <-chan os.Signal, w i
 	}
 }
 
-// report prints what happened on stdout, and keeps it in the state directory.
+// report prints what happened on stdout, and keeps it in the state directory; if
+// that cannot be, as on a full disk, it is printed all the same.
 func (e *env) report(p *prepared, r runtime.Report, o upOptions) error {
 	kept, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}
 	if err := p.keep("report.json", append(kept, '\n')); err != nil {
-		return err
+		fmt.Fprintln(e.cli.Err(), "warning: the report cannot be kept:", err)
 	}
 	if o.events != nil {
 		o.events.report = &r
