@@ -52,6 +52,16 @@ iox2 = _iceoryx2()
 # Where pip has put iceoryx2 and its metadata.
 PACKAGES: str = os.path.dirname(iox2.__path__[0])
 SHM = "/dev/shm"
+# Of the runtime, and of what is built for it.
+WANTED = "0.10.0"
+
+
+def version() -> str:
+    """Return the version of the package that is here; empty if nothing says it."""
+    # By its directory: importlib.metadata takes longer to import than the rest of this package.
+    for path in glob.glob(os.path.join(PACKAGES, "iceoryx2-*.dist-info")):
+        return os.path.basename(path)[len("iceoryx2-") : -len(".dist-info")]
+    return ""
 
 
 def credit_name(channel: str) -> str:
@@ -63,6 +73,11 @@ class Transport:
     """One iceoryx2 node in one domain; opens the services of channels that exist."""
 
     def __init__(self, domain: Domain) -> None:
+        # Its own errors say that a type does not fit, or that something failed inside it.
+        if (here := version()) not in ("", WANTED):
+            raise ChannelError(
+                f"this image has iceoryx2 {here}, and the runtime has {WANTED}: install iceoryx2=={WANTED} in it"
+            )
         self.domain = domain
         iox2.set_log_level(iox2.LogLevel.Error)
         config = iox2.config.default()

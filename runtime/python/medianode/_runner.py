@@ -5,9 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import gc
-import glob
 import json
-import os
 import resource
 import sys
 import threading
@@ -87,7 +85,7 @@ class Runner:
         self._watch.start()
         code = 0
         try:
-            self._tell("hello", sdk=VERSION, iceoryx2=_iceoryx2_version(), python=sys.version.split()[0])
+            self._tell("hello", sdk=VERSION, iceoryx2=_iox.version(), python=sys.version.split()[0])
             self._load()
             self._tell("loaded")
             self._loop()
@@ -430,13 +428,6 @@ def _memory_peak() -> Optional[int]:
         except (OSError, ValueError):
             continue
     return None
-
-
-def _iceoryx2_version() -> str:
-    # By its directory: importlib.metadata takes longer to import than the rest of this package.
-    for path in glob.glob(os.path.join(_iox.PACKAGES, "iceoryx2-*.dist-info")):
-        return os.path.basename(path)[len("iceoryx2-") : -len(".dist-info")]
-    return ""
 
 
 def main() -> NoReturn:
