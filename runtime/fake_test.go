@@ -36,6 +36,7 @@ type fakeEngine struct {
 	blind      bool          // no events
 	startFails int           // so many restarts fail
 	lag        time.Duration // between the start of the containers and the end of Up
+	ahead      time.Duration // of its clock
 }
 
 // script is what a container does.
@@ -145,15 +146,22 @@ func (f *fakeEngine) Start(ctx context.Context, id string) error {
 
 func (f *fakeEngine) launch(service string, s *script) {
 	c := &fakeContainer{
-		Container: Container{ID: "id-" + service, Service: service, State: "running", Started: time.Now(), Memory: s.memory},
+		Container: Container{ID: "id-" + service, Service: service, State: "running", Started: f.now(), Memory: s.memory},
 		script:    s, engine: f, term: make(chan struct{}), done: make(chan struct{}),
 	}
 	c.ctx, c.kill = context.WithCancel(context.Background())
 	f.mu.Lock()
 	f.containers[c.ID] = c
 	f.mu.Unlock()
-	f.emit(Event{Time: time.Now(), Container: c.ID, Service: service, Action: "start"})
+	f.emit(Event{Time: f.now(), Container: c.ID, Service: service, Action: "start"})
 	go c.main()
+}
+
+// now is what the engine's clock says.
+func (f *fakeEngine) now() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Now().Add(f.ahead).Round(0)
 }
 
 func (f *fakeEngine) emit(e Event) {
@@ -309,7 +317,7 @@ func (c *fakeContainer) main() {
 	c.State, c.ExitCode, c.OOMKilled = "exited", code, c.script.oom && code == 137
 	c.engine.mu.Unlock()
 	close(c.done)
-	c.engine.emit(Event{Time: time.Now(), Container: c.ID, Service: c.Service, Action: "die", ExitCode: code})
+	c.engine.emit(Event{Time: c.engine.now(), Container: c.ID, Service: c.Service, Action: "die", ExitCode: code})
 }
 
 // at is a point where the script may do something else than go on.

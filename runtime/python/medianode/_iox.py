@@ -52,6 +52,7 @@ iox2 = _iceoryx2()
 # Where pip has put iceoryx2 and its metadata.
 PACKAGES: str = os.path.dirname(iox2.__path__[0])
 SHM = "/dev/shm"
+_PAGE = 4096
 # Of the runtime, and of what is built for it.
 WANTED = "0.10.0"
 
@@ -94,6 +95,8 @@ class Transport:
                 .create(iox2.ServiceType.Ipc)
             )
         except Exception as err:
+            if (have := _free(domain.root)) < _PAGE:
+                raise NoSpaceError(f"shared memory is full: {domain.root} has {have} bytes left") from err
             raise ChannelError(f"iceoryx2 node in {domain.root}: {err!r}: do all processes run as one user?") from err
 
     def _builder(self, name: str) -> Any:
@@ -206,8 +209,42 @@ def _open(builder: Any, name: str, create: bool) -> Any:
         raise ChannelError(f"channel {name}: cannot be {'created' if create else 'opened'}: {err}") from err
 
 
+def room(spec: Spec, writer: bool) -> None:
+    """Raise NoSpaceError if there is no room for what an end of a channel makes.
+
+    iceoryx2 maps sparse files and writes into them: where nothing is left, that
+    is SIGBUS and no error.
+    """
+    need = _pages(252 + 16 * spec.queue + 8 * spec.hold + _chunks(spec))  # a queue
+    if writer:
+        need = spec.max_subscribers * need + _data(spec)
+    need += _PAGE  # its events
+    if (have := _free(SHM)) < need:
+        raise NoSpaceError(f"channel {spec.name}: shared memory is full: it needs {need} bytes, {SHM} has {have} left")
+
+
+def _free(path: str) -> int:
+    s = os.statvfs(path)
+    return s.f_bavail * s.f_frsize
+
+
+def _pages(n: int) -> int:
+    return -(-n // _PAGE) * _PAGE
+
+
+def _chunks(spec: Spec) -> int:
+    return spec.max_subscribers * (spec.queue + spec.hold) + spec.history + spec.loans
+
+
+def _data(spec: Spec) -> int:
+    # As the runtime's channel.Spec.Sizes has it.
+    chunk = -(-(48 + 128 + max(1, spec.max_frame)) // 8) * 8
+    return _pages(_chunks(spec) * (chunk + 4) + 4 + 146)
+
+
 def new_publisher(service: Any, spec: Spec, domain: Domain) -> Any:
     """Make the writer's port and its memory."""
+    room(spec, writer=True)
     try:
         publisher = (
             service.publisher_builder()
@@ -240,10 +277,9 @@ def _populate(spec: Spec, domain: Domain, publisher: int) -> None:
             size = os.fstat(fd).st_size
             os.posix_fallocate(fd, 0, size)
         except OSError as err:
-            free = os.statvfs(SHM)
             raise NoSpaceError(
                 f"channel {spec.name}: shared memory is full: its frames need {size} bytes,"
-                f" {SHM} has {free.f_bavail * free.f_frsize} left: {err.strerror}"
+                f" {SHM} has {_free(SHM)} left: {err.strerror}"
             ) from err
         finally:
             os.close(fd)
