@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type fakeEngine struct {
 	sees       bool
 	blind      bool          // no events
 	startFails int           // so many restarts fail
+	startError error         // by this; nil: errInjected
 	lag        time.Duration // between the start of the containers and the end of Up
 	ahead      time.Duration // of its clock
 }
@@ -131,7 +133,7 @@ func (f *fakeEngine) Start(ctx context.Context, id string) error {
 	f.startFails--
 	f.mu.Unlock()
 	if fails {
-		return errInjected
+		return cmp.Or[error](f.startError, errInjected)
 	}
 	if c == nil || c.isUp() {
 		return errors.New("no such container, or it runs")
