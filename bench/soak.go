@@ -12,9 +12,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
 )
 
 const (
@@ -146,32 +149,47 @@ func checkFrames(w io.Writer, text []byte, frames int) error {
 
 // checkNothingLeft looks for what a project leaves if its end fails.
 func checkNothingLeft(ctx context.Context, w io.Writer, project string) error {
-	var left []string
-	label := "label=com.docker.compose.project=" + project
-	for _, what := range [][]string{{"ps", "-aq"}, {"volume", "ls", "-q"}, {"network", "ls", "-q"}} {
-		out, err := docker(ctx, "", append(what, "--filter", label)...)
-		if err != nil {
-			return err
-		}
-		if names := strings.Fields(out); len(names) > 0 {
-			left = append(left, what[0]+" "+strings.Join(names, " "))
-		}
-	}
-	uid := containerUID()
-	for _, path := range []string{
-		filepath.Join("/dev/shm", "medianode-"+strconv.Itoa(uid), project),
-		filepath.Join("/dev/shm", "medianode-"+strconv.Itoa(uid), project+".lock"),
-		projectRoot(uid, project),
-	} {
-		if _, err := os.Lstat(path); err == nil {
-			left = append(left, path)
-		}
+	left, err := remainsOf(ctx, project, func(ctx context.Context, args ...string) (string, error) { return docker(ctx, "", args...) })
+	if err != nil {
+		return err
 	}
 	if len(left) > 0 {
 		return fmt.Errorf("left behind: %s", strings.Join(left, ", "))
 	}
 	fmt.Fprintln(w, "left behind: nothing")
 	return nil
+}
+
+// remainsOf is all that is of a project: in an engine, in shared memory, below
+// /tmp, and processes that have its name in their command line.
+func remainsOf(ctx context.Context, project string, docker func(context.Context, ...string) (string, error)) ([]string, error) {
+	var left []string
+	label := "label=com.docker.compose.project=" + project
+	for _, what := range [][]string{{"ps", "-aq"}, {"volume", "ls", "-q"}, {"network", "ls", "-q"}} {
+		out, err := docker(ctx, append(what, "--filter", label)...)
+		if err != nil {
+			return nil, err
+		}
+		if names := strings.Fields(out); len(names) > 0 {
+			left = append(left, what[0]+" "+strings.Join(names, " "))
+		}
+	}
+	domain := channel.NewDomain(containerUID(), project)
+	dir := filepath.Join("/dev/shm", "medianode-"+strconv.Itoa(containerUID()), project)
+	for _, pattern := range []string{dir, dir + ".lock", domain.Root, "/dev/shm/" + domain.Prefix + "*", "/tmp/" + domain.Prefix + "*"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			return nil, err
+		}
+		left = append(left, files...)
+	}
+	for _, pid := range processes() {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if pid != os.Getpid() && slices.Contains(strings.Split(string(line), "\x00"), project) {
+			left = append(left, fmt.Sprintf("process %d %s", pid, strings.ReplaceAll(string(line), "\x00", " ")))
+		}
+	}
+	return left, nil
 }
 
 // tail is the last lines of a text.

@@ -1,0 +1,361 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// What chaos kills, in the order of the summary.
+const (
+	killNode    = "node"
+	killShim    = "shim"
+	killEngine  = "engine"
+	killRuntime = "runtime"
+)
+
+// recoverTime is the longest that frames may take to flow again: what is not
+// back by then does not come back. The slowest part is a start of the project
+// from nothing, by an engine that has just come back.
+const recoverTime = time.Minute
+
+// chaosConnections are those of bench/chaos/pipeline.yaml. The buffer, the frame
+// that is held, and one that was claimed and not sent when its writer died.
+func chaosConnections() []wire {
+	return []wire{
+		{"src.output", "mid.input", "src_output", 8 + 1 + 1},
+		{"mid.output", "last.input", "mid_output", 8 + 1 + 1},
+		{"last.output", "out.input", "last_output", 8 + 1 + 1},
+		{"mid.output", "beside.input", "mid_output~drop", 2 + 1 + 1},
+	}
+}
+
+// storm is a run of chaos.
+type storm struct {
+	w      io.Writer
+	engine *ownEngine
+	load   *load
+	random *rand.Rand
+	pause  time.Duration // the longest one between a recovery and the next kill
+	kills  map[string]int
+	back   map[string][]time.Duration // from a kill until frames flow
+	errs   []error
+
+	verbose bool
+}
+
+// chaos kills what a pipeline runs on, for so long, and fails if a frame is
+// missing without being counted, if anything is left, or if up does not work.
+func chaos(ctx context.Context, w io.Writer, length time.Duration, seed uint64, verbose bool) (err error) {
+	fmt.Fprintf(w, "chaos: %s, seed %d\n", length, seed)
+	engine, err := newOwnEngine(ctx)
+	if err != nil {
+		return err
+	}
+	s := &storm{
+		w: w, engine: engine, random: rand.New(rand.NewPCG(seed, 0)), pause: min(4*time.Second, length/40),
+		kills: map[string]int{}, back: map[string][]time.Duration{}, verbose: verbose,
+	}
+	defer func() { err = errors.Join(err, engine.close()) }()
+	dir, err := os.MkdirTemp("", "chaos")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if s.load, err = newLoad(ctx, dir, engine); err != nil {
+		return err
+	}
+	defer s.load.abandon()
+	s.load.say = s.say
+	err = s.run(ctx, length)
+	s.summary()
+	return errors.Join(append(s.errs, err)...)
+}
+
+// newLoad builds the pipeline with the machine's engine, and gives the images to
+// the one that will be killed: it has no network to build with.
+func newLoad(ctx context.Context, dir string, engine *ownEngine) (*load, error) {
+	from, err := benchDir("chaos")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
+		return nil, err
+	}
+	plugin, err := pluginPath(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := &load{dir: dir, project: "chaos-" + strconv.Itoa(os.Getpid()), plugin: plugin, wires: chaosConnections()}
+	l.env = append(os.Environ(), "XDG_STATE_HOME="+dir+"/state", "REMOTEMEDIA_IMAGE_CACHE_PATH="+dir+"/cache.db")
+	var images []string
+	for _, args := range [][]string{{"build", "--progress", "quiet"}, {"plan"}} {
+		cmd := exec.CommandContext(ctx, plugin, append(args, "-p", l.project)...)
+		cmd.Dir, cmd.Env = dir, l.env
+		var bad strings.Builder
+		cmd.Stderr = &bad
+		out, err := cmd.Output()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w: %s", args[0], err, tail(bad.String(), 5))
+		}
+		images = regexp.MustCompile(`(?m)^medianode/\S+`).FindAllString(string(out), -1)
+	}
+	if len(images) == 0 {
+		return nil, errors.New("plan names no images")
+	}
+	l.env = append(l.env, "DOCKER_HOST="+engine.host())
+	return l, engine.load(ctx, images...)
+}
+
+// pluginPath is the plugin that the docker command runs.
+func pluginPath(ctx context.Context) (string, error) {
+	out, err := docker(ctx, "", "info", "--format", `{{range .ClientInfo.Plugins}}{{if eq .Name "medianode"}}{{.Path}}{{end}}{{end}}`)
+	if path := strings.TrimSpace(out); path != "" {
+		return path, nil
+	}
+	return "", errors.Join(errors.New("docker has no plugin medianode: make install"), err)
+}
+
+func (s *storm) run(ctx context.Context, length time.Duration) error {
+	s.load.want = 3
+	if err := s.settle(ctx, nil); err != nil {
+		return fmt.Errorf("before any kill: %w", err)
+	}
+	// Each kind at least once; then as often as such a thing is likely to happen.
+	next := []string{killNode, killShim, killEngine, killRuntime}
+	s.random.Shuffle(len(next), func(i, j int) { next[i], next[j] = next[j], next[i] })
+	for end := time.Now().Add(length); time.Now().Before(end) || len(next) > 0; {
+		kind := s.choose()
+		if len(next) > 0 {
+			kind, next = next[0], next[1:]
+		}
+		if err := s.strike(ctx, kind); err != nil {
+			return fmt.Errorf("after the kill of %s (%d of its kind): %w", kind, s.kills[kind], err)
+		}
+		if s.random.IntN(4) == 0 {
+			s.rotate()
+		}
+		if err := s.rest(ctx, time.Duration(s.random.Int64N(int64(s.pause)))); err != nil {
+			return err
+		}
+	}
+	return s.finish(ctx)
+}
+
+func (s *storm) choose() string {
+	switch n := s.random.IntN(100); {
+	case n < 45:
+		return killNode
+	case n < 65:
+		return killShim
+	case n < 80:
+		return killEngine
+	}
+	return killRuntime
+}
+
+// rotate asks one session to end, so that its account is known; another takes its
+// place.
+func (s *storm) rotate() {
+	one := s.load.streams[s.random.IntN(len(s.load.streams))]
+	if !one.flowing.IsZero() && !one.isGone() {
+		one.asked = true
+		_ = one.cmd.Process.Signal(os.Interrupt)
+	}
+}
+
+// rest lets things run for a while.
+func (s *storm) rest(ctx context.Context, length time.Duration) error {
+	for end := time.Now().Add(length); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if err := errors.Join(ctx.Err(), s.load.tend()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// strike kills something, sometimes something else right after it, and waits
+// until frames flow.
+func (s *storm) strike(ctx context.Context, kind string) error {
+	began := time.Now()
+	wait, err := s.kill(ctx, kind)
+	if err != nil {
+		return err
+	}
+	if s.random.IntN(4) == 0 {
+		second := s.choose()
+		time.Sleep(time.Duration(s.random.IntN(500)) * time.Millisecond)
+		if kind != killEngine && second != kind { // nothing but the engine can be counted on to be there
+			more, err := s.kill(ctx, second)
+			if err != nil {
+				return err
+			}
+			first := wait
+			wait = func() error { return errors.Join(first(), more()) }
+		}
+	}
+	if err := s.settle(ctx, wait); err != nil {
+		return err
+	}
+	took := time.Since(began)
+	s.back[kind] = append(s.back[kind], took)
+	s.say("%s: frames flow after %s", kind, took.Round(time.Millisecond))
+	return nil
+}
+
+// say writes to stderr what happens, if that is wanted.
+func (s *storm) say(format string, args ...any) {
+	if s.verbose {
+		fmt.Fprintf(os.Stderr, "%s "+format+"\n", append([]any{time.Now().Format("15:04:05.000")}, args...)...)
+	}
+}
+
+// settle waits for what is to be waited for, then until frames of every session
+// come through everything: all that was before does not count.
+func (s *storm) settle(ctx context.Context, wait func() error) error {
+	end := time.Now().Add(recoverTime)
+	if wait != nil {
+		if err := wait(); err != nil {
+			return err
+		}
+	}
+	if err := s.load.tend(); err != nil {
+		return err
+	}
+	before := map[*life][]tally{}
+	for _, one := range s.load.streams {
+		before[one] = append([]tally(nil), one.counts.last...)
+	}
+	for ; ; time.Sleep(10 * time.Millisecond) {
+		if err := errors.Join(ctx.Err(), s.load.tend()); err != nil {
+			return err
+		}
+		flows := len(s.load.streams) == s.load.want
+		for _, one := range s.load.streams {
+			if was, ok := before[one]; ok {
+				flows = flows && one.counts.beyond(was)
+			} else {
+				flows = flows && one.counts.flows()
+			}
+		}
+		if flows {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("no frames within %s:\n%s", recoverTime, s.scene(ctx))
+		}
+	}
+}
+
+// scene is what one would look at first.
+func (s *storm) scene(ctx context.Context) string {
+	var b strings.Builder
+	out, err := s.engine.docker(ctx, "ps", "-a", "--format", "{{.Names}} {{.Status}}")
+	fmt.Fprintln(&b, out, err)
+	for _, one := range s.load.streams {
+		fmt.Fprintf(&b, "session %s, %s old: %+v\n%s\n", one.name, time.Since(one.began).Round(time.Millisecond), one.counts.last, one.exited())
+	}
+	for _, one := range s.load.past[max(0, len(s.load.past)-6):] {
+		fmt.Fprintln(&b, one.exited())
+	}
+	return b.String()
+}
+
+// finish ends the load and looks for what is missing and what is left, then
+// whether a pipeline still runs.
+func (s *storm) finish(ctx context.Context) error {
+	if err := s.load.end(ctx); err != nil {
+		return err
+	}
+	s.errs = append(s.errs, s.leftovers(ctx, "after the storm"))
+	const frames = 200
+	last, err := s.load.open("--set", "src.count="+strconv.Itoa(frames))
+	if err != nil {
+		return err
+	}
+	if !until(recoverTime, last.isGone) {
+		return fmt.Errorf("the last up does not end: %s", last.exited())
+	}
+	last.counts.look()
+	lines, err := readLines(last.file)
+	if err == nil && (!last.cmd.ProcessState.Success() || len(lines) != frames) {
+		err = fmt.Errorf("the last up: %d frames of %d: %s", len(lines), frames, last.exited())
+	}
+	if err == nil {
+		fmt.Fprintf(s.w, "the last up: ok, %d of %d frames in %s\n", len(lines), frames, time.Since(last.began).Round(time.Millisecond))
+	}
+	if err := s.load.tend(); err != nil {
+		return err
+	}
+	s.errs = append(s.errs, err, s.leftovers(ctx, "after the last up"))
+	return nil
+}
+
+// summary prints what was killed, what came back and where the frames are.
+func (s *storm) summary() {
+	t := newTable("killed", "times", "frames flow again", "p50", "p99", "max")
+	for _, kind := range []string{killNode, killShim, killEngine, killRuntime} {
+		back := s.back[kind]
+		t.row(kind, s.kills[kind], len(back), median(back), quantile(back, 0.99), quantile(back, 1))
+	}
+	t.print(s.w)
+	total := make([]account, len(s.load.wires))
+	ended, killed, failed := 0, 0, map[string]int{}
+	for _, one := range s.load.past {
+		accounts, err := one.accounts(s.load.wires)
+		s.errs = append(s.errs, err)
+		for i := range accounts {
+			total[i].add(accounts[i])
+		}
+		switch r := one.report(); {
+		case one.killed:
+			killed++
+		case r != nil && r.State != "failed":
+			ended++
+		default:
+			failed[one.exited()]++
+		}
+		one.counts.close()
+	}
+	t = newTable("connection", "sent", "received", "lost", "in the way of a killed runtime", "(of received: in process at a death)")
+	for i, w := range s.load.wires {
+		a := total[i]
+		t.row(w.from+" → "+w.to, a.sent, a.received, a.lost, a.owner, a.unfinished)
+	}
+	t.print(s.w)
+	fmt.Fprintf(s.w, "sessions: %d, of which %d ended, %d were killed with their runtime, %d failed\n", len(s.load.past), ended, killed, len(failed))
+	for text, n := range failed {
+		fmt.Fprintf(s.w, "%d times: %s\n", n, text)
+	}
+}
+
+// leftovers asks gc, and looks.
+func (s *storm) leftovers(ctx context.Context, when string) error {
+	check := exec.CommandContext(ctx, s.load.plugin, "gc", "--check", "-p", s.load.project)
+	check.Env = s.load.env
+	if out, err := check.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: gc --check: %w: %s", when, err, out)
+	}
+	left, err := remainsOf(ctx, s.load.project, s.engine.docker)
+	if err != nil {
+		return err
+	}
+	for _, pid := range s.engine.named(shimName) {
+		left = append(left, fmt.Sprintf("shim %d", pid))
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("%s: left behind: %s", when, strings.Join(left, ", "))
+	}
+	fmt.Fprintf(s.w, "leftovers %s: 0\n", when)
+	return nil
+}
