@@ -243,7 +243,37 @@ func (s *Session) follow(m *member, id string, p, before *process) {
 	if !p.last.IsZero() {
 		options.Since = p.last.Format(time.RFC3339Nano)
 	}
-	since := p.last
+	s.readLog(m, id, p, options)
+}
+
+// readLog reads a log to the end of its process. Where the engine is lost it goes
+// on from the last whole line when the engine is back; a try that began after the
+// end of the process is the last one: the lines after it are the next one's.
+func (s *Session) readLog(m *member, id string, p *process, options LogOptions) {
+	told := false
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		over := p.hasEnded()
+		err := s.readOnce(m, id, p, options)
+		if over && err == nil || s.life.Err() != nil || err == nil && s.endsSoon(p) {
+			return
+		}
+		if err != nil && !told {
+			told = true
+			s.post(func() { s.warn(fmt.Sprintf("node %s: log: %v", m.ID, err)) })
+		}
+		if over {
+			return
+		}
+		if !p.last.IsZero() {
+			options.Since = p.last.Format(time.RFC3339Nano)
+		}
+		pause(s.life, wait)
+	}
+}
+
+// readOnce reads a log until it ends, or the engine does.
+func (s *Session) readOnce(m *member, id string, p *process, options LogOptions) error {
+	since, over := p.last, p.hasEnded()
 	line := func(l LogLine) {
 		if !l.Time.After(since) {
 			return
@@ -257,8 +287,10 @@ func (s *Session) follow(m *member, id string, p, before *process) {
 		out := &liner{node: m.ID, stream: "stdout", each: line}
 		bad := &liner{node: m.ID, stream: "stderr", each: line}
 		err := s.c.Engine.Logs(ctx, id, o, through(out), through(bad))
-		out.flush()
-		bad.flush()
+		if err == nil || over || ctx.Err() != nil { // else the rest of a line that was cut comes again
+			out.flush()
+			bad.flush()
+		}
 		return err
 	}
 	ctx, cancel := context.WithCancel(s.life)
@@ -273,8 +305,19 @@ func (s *Session) follow(m *member, id string, p, before *process) {
 		m.log.line(LogLine{Time: time.Now(), Node: m.ID, Stream: "stderr", Text: leftOut})
 		err = read(s.life, LogOptions{Tail: lastLines, Since: since.Format(time.RFC3339Nano)}, func(w io.Writer) io.Writer { return w })
 	}
-	if err != nil && s.life.Err() == nil {
-		s.post(func() { s.warn(fmt.Sprintf("node %s: log: %v", m.ID, err)) })
+	return err
+}
+
+// endsSoon says whether the end of a log is that of its process. An engine that
+// is told to end ends the logs of what runs, too.
+func (s *Session) endsSoon(p *process) bool {
+	select {
+	case <-p.ended:
+		return true
+	case <-s.life.Done():
+		return true
+	case <-time.After(logGrace):
+		return false
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -35,6 +36,8 @@ type fakeEngine struct {
 	sees       bool
 	blind      bool          // no events
 	startFails int           // so many restarts fail
+	logsCut    int           // so many logs end with an error after their first line
+	away       atomic.Bool   // answers nothing
 	lag        time.Duration // between the start of the containers and the end of Up
 }
 
@@ -86,7 +89,7 @@ func (f *fakeEngine) call(ctx context.Context, name string) error {
 	if _, ok := ctx.Deadline(); !ok && name != "logs" && name != "events" {
 		return fmt.Errorf("%s without a deadline", name)
 	}
-	if f.failAt == len(f.calls) {
+	if f.away.Load() || f.failAt == len(f.calls) {
 		return fmt.Errorf("%s: %w", name, errInjected)
 	}
 	return nil
@@ -225,9 +228,17 @@ func (f *fakeEngine) Logs(ctx context.Context, id string, _ LogOptions, stdout, 
 	}
 	f.mu.Lock()
 	c := f.containers[id]
+	cut := f.logsCut > 0 && len(c.script.logs) > 0
+	if cut {
+		f.logsCut--
+	}
 	f.mu.Unlock()
-	for _, line := range c.script.logs {
-		fmt.Fprintf(stdout, "2026-01-02T03:04:05.000000006Z %s\n", line)
+	for i, line := range c.script.logs {
+		fmt.Fprintf(stdout, "2026-01-02T03:04:05.%09dZ %s\n", 6+i, line)
+		if cut {
+			fmt.Fprint(stdout, "2026-01-02T03:04:05.9Z half a li")
+			return io.ErrUnexpectedEOF
+		}
 	}
 	select {
 	case <-c.done:
