@@ -43,7 +43,7 @@ func chaosConnections() []wire {
 // storm is a run of chaos.
 type storm struct {
 	w      io.Writer
-	engine *ownEngine
+	engine *ownEngine // nil: the one that answers, which is not killed
 	load   *load
 	random *rand.Rand
 	pause  time.Duration // the longest one between a recovery and the next kill
@@ -59,6 +59,10 @@ type storm struct {
 func chaos(ctx context.Context, w io.Writer, length time.Duration, seed uint64, verbose bool) (err error) {
 	fmt.Fprintf(w, "chaos: %s, seed %d\n", length, seed)
 	engine, err := newOwnEngine(ctx)
+	if errors.Is(err, errNoOwn) {
+		fmt.Fprintf(w, "shims and engines are not killed here, and nodes by the engine that answers: %v\n", err)
+		engine, err = nil, nil
+	}
 	if err != nil {
 		return err
 	}
@@ -66,7 +70,9 @@ func chaos(ctx context.Context, w io.Writer, length time.Duration, seed uint64, 
 		w: w, engine: engine, random: rand.New(rand.NewPCG(seed, 0)), pause: min(4*time.Second, length/40),
 		kills: map[string]int{}, back: map[string][]time.Duration{}, verbose: verbose,
 	}
-	defer func() { err = errors.Join(err, engine.close()) }()
+	if engine != nil {
+		defer func() { err = errors.Join(err, engine.close()) }()
+	}
 	dir, err := os.MkdirTemp("", "chaos")
 	if err != nil {
 		return err
@@ -113,6 +119,9 @@ func newLoad(ctx context.Context, dir string, engine *ownEngine) (*load, error) 
 	if len(images) == 0 {
 		return nil, errors.New("plan names no images")
 	}
+	if engine == nil {
+		return l, nil
+	}
 	l.env = append(l.env, "DOCKER_HOST="+engine.host())
 	return l, engine.load(ctx, images...)
 }
@@ -132,7 +141,10 @@ func (s *storm) run(ctx context.Context, length time.Duration) error {
 		return fmt.Errorf("before any kill: %w", err)
 	}
 	// Each kind at least once; then as often as such a thing is likely to happen.
-	next := []string{killNode, killShim, killEngine, killRuntime}
+	next := []string{killNode, killRuntime}
+	if s.engine != nil {
+		next = append(next, killShim, killEngine)
+	}
 	s.random.Shuffle(len(next), func(i, j int) { next[i], next[j] = next[j], next[i] })
 	for end := time.Now().Add(length); time.Now().Before(end) || len(next) > 0; {
 		kind := s.choose()
@@ -153,15 +165,16 @@ func (s *storm) run(ctx context.Context, length time.Duration) error {
 }
 
 func (s *storm) choose() string {
-	switch n := s.random.IntN(100); {
-	case n < 45:
+	n := s.random.IntN(100)
+	switch {
+	case n < 20:
+		return killRuntime
+	case n < 65 || s.engine == nil:
 		return killNode
-	case n < 65:
+	case n < 85:
 		return killShim
-	case n < 80:
-		return killEngine
 	}
-	return killRuntime
+	return killEngine
 }
 
 // rotate asks one session to end, so that its account is known; another takes its
@@ -213,6 +226,14 @@ func (s *storm) strike(ctx context.Context, kind string) error {
 	return nil
 }
 
+// docker runs the docker CLI on the engine of the storm.
+func (s *storm) docker(ctx context.Context, args ...string) (string, error) {
+	if s.engine != nil {
+		return s.engine.docker(ctx, args...)
+	}
+	return docker(ctx, "", args...)
+}
+
 // say writes to stderr what happens, if that is wanted.
 func (s *storm) say(format string, args ...any) {
 	if s.verbose {
@@ -260,7 +281,7 @@ func (s *storm) settle(ctx context.Context, wait func() error) error {
 // scene is what one would look at first.
 func (s *storm) scene(ctx context.Context) string {
 	var b strings.Builder
-	out, err := s.engine.docker(ctx, "ps", "-a", "--format", "{{.Names}} {{.Status}}")
+	out, err := s.docker(ctx, "ps", "-a", "--filter", "label=com.docker.compose.project="+s.load.project, "--format", "{{.Names}} {{.Status}}")
 	fmt.Fprintln(&b, out, err)
 	for _, one := range s.load.streams {
 		fmt.Fprintf(&b, "session %s, %s old: %+v\n%s\n", one.name, time.Since(one.began).Round(time.Millisecond), one.counts.last, one.exited())
@@ -283,10 +304,13 @@ func (s *storm) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !until(recoverTime, last.isGone) {
-		return fmt.Errorf("the last up does not end: %s", last.exited())
+	ended := until(recoverTime, func() bool {
+		last.counts.look()
+		return last.isGone()
+	})
+	if !ended {
+		return fmt.Errorf("the last up does not end: %s", tail(last.stderr.String(), 10))
 	}
-	last.counts.look()
 	lines, err := readLines(last.file)
 	if err == nil && (!last.cmd.ProcessState.Success() || len(lines) != frames) {
 		err = fmt.Errorf("the last up: %d frames of %d: %s", len(lines), frames, last.exited())
@@ -346,12 +370,14 @@ func (s *storm) leftovers(ctx context.Context, when string) error {
 	if out, err := check.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: gc --check: %w: %s", when, err, out)
 	}
-	left, err := remainsOf(ctx, s.load.project, s.engine.docker)
+	left, err := remainsOf(ctx, s.load.project, s.docker)
 	if err != nil {
 		return err
 	}
-	for _, pid := range s.engine.named(shimName) {
-		left = append(left, fmt.Sprintf("shim %d", pid))
+	if s.engine != nil {
+		for _, pid := range s.engine.named(shimName) {
+			left = append(left, fmt.Sprintf("shim %d", pid))
+		}
 	}
 	if len(left) > 0 {
 		return fmt.Errorf("%s: left behind: %s", when, strings.Join(left, ", "))

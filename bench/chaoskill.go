@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -17,7 +18,7 @@ func (s *storm) kill(ctx context.Context, kind string) (func() error, error) {
 	var err error
 	switch kind {
 	case killNode:
-		wait, err = s.killNode()
+		wait, err = s.killNode(ctx)
 	case killShim:
 		wait, err = s.killShim()
 	case killEngine:
@@ -45,7 +46,10 @@ func pick[T any](s *storm, all []T) (T, error) {
 }
 
 // killNode kills the process of a node, or the init above it.
-func (s *storm) killNode() (func() error, error) {
+func (s *storm) killNode(ctx context.Context) (func() error, error) {
+	if s.engine == nil {
+		return s.killContainer(ctx)
+	}
 	shim, err := pick(s, s.engine.named(shimName))
 	if err != nil {
 		return nil, err
@@ -55,6 +59,22 @@ func (s *storm) killNode() (func() error, error) {
 		return nil, err
 	}
 	return s.sigkill(pid)
+}
+
+// killContainer has an engine kill a container that cannot be reached otherwise.
+func (s *storm) killContainer(ctx context.Context) (func() error, error) {
+	out, err := docker(ctx, "", "ps", "-q", "--filter", "label=com.docker.compose.project="+s.load.project)
+	if err != nil {
+		return nil, err
+	}
+	id, err := pick(s, strings.Fields(out))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := docker(ctx, "", "kill", id); err != nil {
+		return nil, errNoVictim // it has just ended by itself
+	}
+	return func() error { return nil }, nil
 }
 
 // killShim kills the process of containerd that holds a container; containerd
