@@ -18,7 +18,7 @@ import (
 type wire struct {
 	from, to string // node.port, as a report has them
 	channel  string // its name without the session
-	most     uint64 // frames that may be on it: buffer and hold
+	most     uint64 // frames that may be on it when the runtime is killed
 }
 
 // counts are the counters of a session's channels, by open files: they are there

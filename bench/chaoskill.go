@@ -115,10 +115,12 @@ func (s *storm) killEngine(ctx context.Context) (func() error, error) {
 	if err := s.engine.kill(); err != nil {
 		return nil, err
 	}
+	s.away = time.Now()
 	return func() error {
 		if err := s.rest(ctx, away); err != nil {
 			return err
 		}
+		defer func() { s.away = time.Now() }()
 		return s.engine.start(ctx, live)
 	}, nil
 }

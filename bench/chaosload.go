@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,12 +26,13 @@ type life struct {
 	cmd     *exec.Cmd
 	began   time.Time
 	counts  *counts
-	stdout  bytes.Buffer
+	stdout  tailBuffer
 	stderr  tailBuffer
 	gone    chan struct{}
 	flowing time.Time // its first frame was seen at the sink; zero: not yet
 	killed  bool      // by the test
 	asked   bool      // to end
+	excused bool      // it ended when it may have failed
 }
 
 // tailBuffer keeps the last of what is written to it.
@@ -45,7 +45,7 @@ func (b *tailBuffer) Write(text []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.text = append(b.text, text...)
-	b.text = b.text[max(0, len(b.text)-64<<10):]
+	b.text = b.text[max(0, len(b.text)-256<<10):]
 	return len(text), nil
 }
 
@@ -66,6 +66,7 @@ type load struct {
 	streams      []*life // that run
 	past         []*life
 	say          func(format string, args ...any)
+	excused      func() bool // whether a session may fail just now
 }
 
 // open begins one more session; it starts the project where none runs.
@@ -113,6 +114,7 @@ func (l *load) tend() error {
 			continue
 		}
 		s.counts.look()
+		s.excused = l.excused != nil && l.excused()
 		l.past = append(l.past, s)
 		if s.killed || s.asked {
 			l.say("%s has ended, %s", s.name, s.cmd.ProcessState)
@@ -132,7 +134,7 @@ func (l *load) tend() error {
 // report is what a session said at its end; nil: it could not.
 func (s *life) report() *runtime.Report {
 	var r runtime.Report
-	if !s.isGone() || json.Unmarshal(s.stdout.Bytes(), &r) != nil {
+	if !s.isGone() || json.Unmarshal([]byte(s.stdout.String()), &r) != nil {
 		return nil
 	}
 	return &r

@@ -36,18 +36,24 @@ const (
 // soak runs bench/soak for so long, and fails if a frame was lost, memory
 // grew, or something is left.
 func soak(ctx context.Context, w io.Writer, length time.Duration) error {
+	_, err := soakMemory(ctx, w, length)
+	return err
+}
+
+// soakMemory is soak, and what memory was used.
+func soakMemory(ctx context.Context, w io.Writer, length time.Duration) (*memory, error) {
 	project := "soak-" + strconv.Itoa(os.Getpid())
 	dir, err := os.MkdirTemp("", project)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	frames := int(length.Seconds() * soakRate)
 	if err := soakPipeline(dir, frames); err != nil {
-		return err
+		return nil, err
 	}
 	if out, err := docker(ctx, dir, "medianode", "build", "-p", project, "--progress", "quiet"); err != nil {
-		return fmt.Errorf("build: %w\n%s", err, out)
+		return nil, fmt.Errorf("build: %w\n%s", err, out)
 	}
 	fmt.Fprintf(w, "soak: %d frames of 1920x1080 rgb24 at %d/s, camera → negative → nowhere, %s\n", frames, soakRate, length)
 
@@ -57,16 +63,16 @@ func soak(ctx context.Context, w io.Writer, length time.Duration) error {
 	up.Cancel = func() error { return up.Process.Signal(os.Interrupt) }
 	up.WaitDelay = time.Minute
 	if err := up.Start(); err != nil {
-		return err
+		return nil, err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- up.Wait() }()
-	memory := newMemory(project, up.Process.Pid)
+	memory := newMemory(project, 2, up.Process.Pid)
 	err = memory.watch(ctx, ended)
 	if err != nil {
 		err = fmt.Errorf("up: %w\n%s", err, tail(stderr.String(), 20))
 	}
-	return errors.Join(err,
+	return memory, errors.Join(err,
 		checkFrames(w, stdout.Bytes(), frames),
 		memory.check(w),
 		checkNothingLeft(ctx, w, project),
