@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"regexp"
+	goruntime "runtime"
+	"strings"
 	"time"
 )
 
@@ -60,6 +62,7 @@ func criteria() []criterion {
 func acceptance(ctx context.Context, w io.Writer, x *examination, only *regexp.Regexp) error {
 	t := newTable("", "criterion", "target", "measured", "beside it", "")
 	var missed error
+	before := loadAverage()
 	for _, c := range criteria() {
 		if !only.MatchString(c.id + " " + c.words) {
 			continue
@@ -76,8 +79,16 @@ func acceptance(ctx context.Context, w io.Writer, x *examination, only *regexp.R
 		}
 		t.row(c.id, c.words, c.target, f.measured, f.beside, verdict)
 	}
+	fmt.Fprintf(w, "%d cores, load average %s before and %s after\n\n", goruntime.NumCPU(), before, loadAverage())
 	t.print(w)
 	return missed
+}
+
+// loadAverage is how much else the machine does, as the kernel says it.
+func loadAverage() string {
+	text, _ := os.ReadFile("/proc/loadavg")
+	one, _, _ := strings.Cut(string(text), " ")
+	return one
 }
 
 func flatMemory(ctx context.Context, x *examination) (finding, error) {

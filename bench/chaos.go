@@ -152,7 +152,7 @@ func pluginPath(ctx context.Context) (string, error) {
 
 func (s *storm) run(ctx context.Context, length time.Duration) error {
 	s.load.want = 3
-	if err := s.settle(ctx, nil); err != nil {
+	if err := s.settle(ctx); err != nil {
 		return fmt.Errorf("before any kill: %w", err)
 	}
 	// Each kind at least once; then as often as such a thing is likely to happen.
@@ -165,9 +165,6 @@ func (s *storm) run(ctx context.Context, length time.Duration) error {
 		kind := s.choose()
 		if len(next) > 0 {
 			kind, next = next[0], next[1:]
-		}
-		if kind == killEngine {
-			s.away = time.Now()
 		}
 		if err := s.strike(ctx, kind); err != nil {
 			return fmt.Errorf("after the kill of %s (%d of its kind): %w", kind, s.kills[kind], err)
@@ -215,32 +212,49 @@ func (s *storm) rest(ctx context.Context, length time.Duration) error {
 	return nil
 }
 
+// hit is a kill.
+type hit struct {
+	kind string
+	at   time.Time
+}
+
 // strike kills something, sometimes something else right after it, and waits
 // until frames flow.
 func (s *storm) strike(ctx context.Context, kind string) error {
-	began := time.Now()
-	wait, err := s.kill(ctx, kind)
-	if err != nil {
+	var hits []hit
+	var waits []func() error
+	kill := func(kind string) error {
+		at := time.Now()
+		wait, err := s.kill(ctx, kind)
+		if errors.Is(err, errNoVictim) {
+			return nil // what was killed before is not back yet
+		}
+		hits, waits = append(hits, hit{kind, at}), append(waits, wait)
 		return err
 	}
-	if s.random.IntN(4) == 0 {
-		second := s.choose()
+	if err := kill(kind); err != nil {
+		return err
+	}
+	// Without an engine there is nothing to be found that could be killed.
+	if second := s.choose(); kind != killEngine && second != kind && s.random.IntN(4) == 0 {
 		time.Sleep(time.Duration(s.random.IntN(500)) * time.Millisecond)
-		if kind != killEngine && second != kind { // nothing but the engine can be counted on to be there
-			more, err := s.kill(ctx, second)
-			if err != nil {
-				return err
-			}
-			first := wait
-			wait = func() error { return errors.Join(first(), more()) }
+		if err := kill(second); err != nil {
+			return err
 		}
 	}
-	if err := s.settle(ctx, wait); err != nil {
+	for _, wait := range waits {
+		if err := wait(); err != nil {
+			return err
+		}
+	}
+	if err := s.settle(ctx); err != nil {
 		return err
 	}
-	took := time.Since(began)
-	s.back[kind] = append(s.back[kind], took)
-	s.say("%s: frames flow after %s", kind, took.Round(time.Millisecond))
+	for _, h := range hits {
+		took := time.Since(h.at)
+		s.back[h.kind] = append(s.back[h.kind], took)
+		s.say("%s: frames flow after %s", h.kind, took.Round(time.Millisecond))
+	}
 	return nil
 }
 
@@ -259,15 +273,10 @@ func (s *storm) say(format string, args ...any) {
 	}
 }
 
-// settle waits for what is to be waited for, then until frames of every session
-// come through everything: all that was before does not count.
-func (s *storm) settle(ctx context.Context, wait func() error) error {
+// settle waits until frames of every session come through everything: all that
+// was before does not count.
+func (s *storm) settle(ctx context.Context) error {
 	end := time.Now().Add(recoverTime)
-	if wait != nil {
-		if err := wait(); err != nil {
-			return err
-		}
-	}
 	if err := s.load.tend(); err != nil {
 		return err
 	}
@@ -345,7 +354,7 @@ func (s *storm) finish(ctx context.Context) error {
 
 // summary prints what was killed, what came back and where the frames are.
 func (s *storm) summary() {
-	t := newTable("killed", "times", "frames flow again", "p50", "p99", "max")
+	t := newTable("killed", "times", "frames flow again", "after p50", "p99", "max")
 	for _, kind := range []string{killNode, killShim, killEngine, killRuntime} {
 		back := s.back[kind]
 		t.row(kind, s.kills[kind], len(back), median(back), quantile(back, 0.99), quantile(back, 1))

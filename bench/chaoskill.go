@@ -12,7 +12,7 @@ import (
 )
 
 // kill kills one of a kind, and returns what is to be waited for before frames
-// that flow say anything.
+// that flow say anything. The error is errNoVictim if there is none.
 func (s *storm) kill(ctx context.Context, kind string) (func() error, error) {
 	var wait func() error
 	var err error
@@ -25,9 +25,6 @@ func (s *storm) kill(ctx context.Context, kind string) (func() error, error) {
 		wait, err = s.killEngine(ctx)
 	default:
 		wait, err = s.killRuntime()
-	}
-	if errors.Is(err, errNoVictim) {
-		return func() error { return nil }, nil // what was killed before is not back yet
 	}
 	if err == nil {
 		s.kills[kind]++
