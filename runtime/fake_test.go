@@ -52,6 +52,7 @@ type script struct {
 	exit   int           // code of die
 	oom    bool          // with die
 	deaf   bool          // ignores TERM, and exit
+	mute   bool          // ends well, and does not say that it has closed
 	back   bool          // knows that it is started again
 	again  *script       // what it does then; nil: the same
 	wait   chan struct{} // before the phase die

@@ -50,6 +50,21 @@ func TestTakeoverWithoutEngine(t *testing.T) {
 	r.end(guest)
 }
 
+// A node whose streams have all ended, and whose process has ended well, has
+// closed: if it has said so, then to a supervisor that was just leaving.
+func TestClosedUnheard(t *testing.T) {
+	r := newRig(t, 20)
+	r.mid.mute = true
+	s := r.start()
+	if err := s.Wait(t.Context()); err != nil {
+		t.Errorf("Wait: %v", err)
+	}
+	r.end(s)
+	if n := s.Report().Nodes[1]; n.State != StateExited || r.out.len() != 20 {
+		t.Errorf("%d lines, %+v", r.out.len(), n)
+	}
+}
+
 // The channels by which a node is commanded are gone when it has died with its
 // supervisor: whoever takes its place makes them anew.
 func TestControlIsMadeAnew(t *testing.T) {
