@@ -39,7 +39,7 @@ func copyPipeline(ctx context.Context, name string) (project, dir string, err er
 
 // crashes kills nodes in turns, and waits for the news.
 func crashes(ctx context.Context, x *examination) (f finding, err error) {
-	l, err := newTempLoad(ctx)
+	l, err := newTempLoad(ctx, "chaos", chaosConnections())
 	if err != nil {
 		return finding{}, err
 	}

@@ -13,19 +13,32 @@ import (
 	"time"
 )
 
-// newTempLoad is the pipeline of bench/chaos on the engine that answers.
-func newTempLoad(ctx context.Context) (*load, error) {
+// newTempLoad is a pipeline of this package on the engine that answers.
+func newTempLoad(ctx context.Context, name string, wires []wire) (*load, error) {
 	dir, err := os.MkdirTemp("", "acceptance")
 	if err != nil {
 		return nil, err
 	}
-	l, err := newLoad(ctx, dir, nil)
+	l, err := newLoad(ctx, name, dir, nil)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	l.say = func(string, ...any) {}
+	l.say, l.wires = func(string, ...any) {}, wires
 	return l, nil
 }
+
+// newSessions is bench/acceptance/sessions.
+func newSessions(ctx context.Context) (*load, error) {
+	return newTempLoad(ctx, "acceptance/sessions", []wire{
+		{from: "tone.output", to: "first.input", channel: "tone_output"},
+		{from: "first.output", to: "mid.input", channel: "first_output"},
+		{from: "mid.output", to: "last.input", channel: "mid_output"},
+		{from: "last.output", to: "out.input", channel: "last_output"},
+	})
+}
+
+// someFrames is a session of five frames, which take a tenth of a second.
+func someFrames() []string { return []string{"--set", "tone.duration_s=0.1"} }
 
 // close ends what runs and wants nothing to be left.
 func (l *load) close(ctx context.Context) error {
@@ -88,7 +101,7 @@ func (s *life) ended(frames int) error {
 // nothingLeft opens a hundred sessions in a running project and a hundred whose
 // owner is killed; then the same where each one starts the project, too.
 func nothingLeft(ctx context.Context, x *examination) (f finding, err error) {
-	l, err := newTempLoad(ctx)
+	l, err := newSessions(ctx)
 	if err != nil {
 		return finding{}, err
 	}
@@ -114,7 +127,7 @@ func (l *load) withinProject(ctx context.Context, n int) error {
 		return err
 	}
 	for range n {
-		s, err := l.open("--set", "src.count=5")
+		s, err := l.open(someFrames()...)
 		if err != nil {
 			return err
 		}
@@ -148,7 +161,7 @@ func (l *load) withinProject(ctx context.Context, n int) error {
 func (l *load) wholeProjects(ctx context.Context, n int) error {
 	var longest time.Duration
 	for range n {
-		s, err := l.open("--set", "src.count=5")
+		s, err := l.open(someFrames()...)
 		if err != nil {
 			return err
 		}
@@ -162,7 +175,7 @@ func (l *load) wholeProjects(ctx context.Context, n int) error {
 		}
 	}
 	for range n {
-		s, err := l.open("--set", "src.count=5")
+		s, err := l.open(someFrames()...)
 		if err != nil {
 			return err
 		}
@@ -174,7 +187,7 @@ func (l *load) wholeProjects(ctx context.Context, n int) error {
 		}
 	}
 	// What the last one has left is the next one's to remove.
-	s, err := l.open("--set", "src.count=5")
+	s, err := l.open(someFrames()...)
 	if err != nil {
 		return err
 	}
@@ -196,7 +209,7 @@ func (l *load) forget() error {
 
 // fiveAtOnce runs five sessions by a clock, and watches their memory.
 func fiveAtOnce(ctx context.Context, x *examination) (f finding, err error) {
-	l, err := newTempLoad(ctx)
+	l, err := newSessions(ctx)
 	if err != nil {
 		return finding{}, err
 	}
@@ -204,8 +217,9 @@ func fiveAtOnce(ctx context.Context, x *examination) (f finding, err error) {
 	const rate = 50 // frames a second of a session
 	frames := int(x.length.Seconds() * rate)
 	var pids []int
-	for range 5 {
-		s, err := l.open("--set", fmt.Sprintf("src.period=%g", 1.0/rate), "--set", fmt.Sprintf("src.count=%d", frames))
+	for loudness := -5; loudness < 0; loudness++ {
+		s, err := l.open("--set", fmt.Sprintf("tone.duration_s=%g", x.length.Seconds()),
+			"--set", fmt.Sprintf("tone.amplitude_db=%d", loudness), "--set", fmt.Sprintf("first.amplitude_db=%d", loudness))
 		if err != nil {
 			return f, err
 		}
@@ -246,12 +260,12 @@ func fiveAtOnce(ctx context.Context, x *examination) (f finding, err error) {
 
 // fastOpening opens sessions in a running project, one after the other.
 func fastOpening(ctx context.Context, x *examination) (f finding, err error) {
-	l, err := newTempLoad(ctx)
+	l, err := newSessions(ctx)
 	if err != nil {
 		return finding{}, err
 	}
 	defer func() { err = errors.Join(err, l.close(ctx)) }()
-	first, err := l.open("--set", "src.period=0.02")
+	first, err := l.open()
 	if err != nil {
 		return f, err
 	}
@@ -260,7 +274,7 @@ func fastOpening(ctx context.Context, x *examination) (f finding, err error) {
 	}
 	var opened, prompt []time.Duration
 	for range x.of(100, 25) {
-		s, err := l.open("--set", "src.count=5")
+		s, err := l.open(someFrames()...)
 		if err != nil {
 			return f, err
 		}

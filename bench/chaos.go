@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -92,7 +93,7 @@ func chaos(ctx context.Context, w io.Writer, length time.Duration, seed uint64, 
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if s.load, err = newLoad(ctx, dir, engine); err != nil {
+	if s.load, err = newLoad(ctx, "chaos", dir, engine); err != nil {
 		return err
 	}
 	defer s.load.abandon()
@@ -105,8 +106,8 @@ func chaos(ctx context.Context, w io.Writer, length time.Duration, seed uint64, 
 
 // newLoad builds the pipeline with the machine's engine, and gives the images to
 // the one that will be killed: it has no network to build with.
-func newLoad(ctx context.Context, dir string, engine *ownEngine) (*load, error) {
-	from, err := benchDir("chaos")
+func newLoad(ctx context.Context, name, dir string, engine *ownEngine) (*load, error) {
+	from, err := benchDir(name)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +118,7 @@ func newLoad(ctx context.Context, dir string, engine *ownEngine) (*load, error) 
 	if err != nil {
 		return nil, err
 	}
-	l := &load{dir: dir, project: "chaos-" + strconv.Itoa(os.Getpid()), plugin: plugin, wires: chaosConnections()}
+	l := &load{dir: dir, project: filepath.Base(name) + "-" + strconv.Itoa(os.Getpid()), plugin: plugin, wires: chaosConnections()}
 	l.env = append(os.Environ(), "XDG_STATE_HOME="+dir+"/state", "REMOTEMEDIA_IMAGE_CACHE_PATH="+dir+"/cache.db")
 	var images []string
 	for _, args := range [][]string{{"build", "--progress", "quiet"}, {"plan"}} {
