@@ -8,7 +8,7 @@ class First(Node):
         want = 32767 * 10 ** (self.params["amplitude_db"] / 20)
         peak = max(frame.data.cast("h"))
         if abs(peak - want) > 2:
-            raise RuntimeError(f"frame {frame.sequence} has a peak of {peak}, those of session {self.session} have {want:.0f}")
+            raise RuntimeError(f"frame {frame.sequence} has a peak of {peak}, those of {self.session} have {want:.0f}")
         return Frame.from_json({"session": self.session, "first": frame.sequence})
 
 
