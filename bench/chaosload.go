@@ -74,8 +74,9 @@ func (l *load) open(more ...string) (*life, error) {
 	l.made++
 	s := &life{name: fmt.Sprintf("s%d", l.made), gone: make(chan struct{}), began: time.Now()}
 	s.file = filepath.Join(l.dir, s.name+".jsonl")
+	// An interrupt of the test is not one of the session: end and abandon are.
 	args := []string{"up", "-p", l.project, "--session", s.name, "--set", "out.path=" + s.name + ".jsonl", "--format", "json", "--progress", "quiet"}
-	s.cmd = exec.Command(l.plugin, append(args, more...)...)
+	s.cmd = exec.CommandContext(context.Background(), l.plugin, append(args, more...)...)
 	s.cmd.Dir, s.cmd.Env = l.dir, l.env
 	s.cmd.Stdout, s.cmd.Stderr = &s.stdout, &s.stderr
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

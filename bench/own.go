@@ -27,10 +27,10 @@ type ownEngine struct {
 	dir      string // of its socket, its state and its data
 	programs string
 	cgroup   string
-	space    *exec.Cmd    // holds the namespaces
-	init     int          // its process, the first one in them
-	pids     string       // the namespace of processes, as /proc has it
-	daemon   <-chan error // the end of dockerd
+	space    *exec.Cmd       // holds the namespaces
+	init     int             // its process, the first one in them
+	pids     string          // the namespace of processes, as /proc has it
+	daemon   <-chan struct{} // closed at the end of dockerd
 	log      *os.File
 }
 
@@ -78,7 +78,7 @@ func newOwnEngine(ctx context.Context) (e *ownEngine, err error) {
 	}
 	// Without the directory of a containerd that the machine has, it starts its own.
 	const inside = `ip link set lo up && { [ ! -d /run/containerd ] || mount -t tmpfs none /run/containerd; } && exec docker-init -- sleep infinity`
-	e.space = exec.Command("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", inside)
+	e.space = exec.CommandContext(context.WithoutCancel(ctx), "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", inside)
 	e.space.Env = append(os.Environ(), path)
 	e.space.Stdout, e.space.Stderr = e.log, e.log
 	e.space.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -109,23 +109,26 @@ func (e *ownEngine) start(ctx context.Context, liveRestore bool) error {
 	if liveRestore {
 		args = append(args, "--live-restore")
 	}
-	cmd := exec.Command("nsenter", args...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), "nsenter", args...) // close ends it
 	cmd.Env = append(os.Environ(), "PATH="+e.programs+":"+os.Getenv("PATH"))
 	cmd.Stdout, cmd.Stderr = e.log, e.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
 	e.daemon = ended
+	go func() {
+		_ = cmd.Wait() // its state tells
+		close(ended)
+	}()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		if e.answers(ctx) {
 			return nil
 		}
 		select {
-		case err := <-ended:
-			return fmt.Errorf("dockerd ended: %w: %s", err, e.lastWords())
+		case <-ended:
+			return fmt.Errorf("dockerd ended: %s: %s", cmd.ProcessState, e.lastWords())
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(20 * time.Millisecond):
