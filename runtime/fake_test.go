@@ -37,6 +37,7 @@ type fakeEngine struct {
 	blind      bool          // no events
 	startFails int           // so many restarts fail
 	logsCut    int           // so many logs end with an error after their first line
+	apart      bool          // the lines of a log have times of their own
 	away       atomic.Bool   // answers nothing
 	lag        time.Duration // between the start of the containers and the end of Up
 }
@@ -235,7 +236,11 @@ func (f *fakeEngine) Logs(ctx context.Context, id string, _ LogOptions, stdout, 
 	}
 	f.mu.Unlock()
 	for i, line := range c.script.logs {
-		fmt.Fprintf(stdout, "2026-01-02T03:04:05.%09dZ %s\n", 6+i, line)
+		at := 6
+		if f.apart {
+			at += i
+		}
+		fmt.Fprintf(stdout, "2026-01-02T03:04:05.%09dZ %s\n", at, line)
 		if cut {
 			fmt.Fprint(stdout, "2026-01-02T03:04:05.9Z half a li")
 			return io.ErrUnexpectedEOF

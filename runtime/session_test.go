@@ -441,6 +441,7 @@ func TestStopOfASlowNode(t *testing.T) {
 func TestLogGoesOn(t *testing.T) {
 	r := newRig(t, 20)
 	r.mid.logs, r.engine.logsCut = []string{"one", "two", "three"}, 1
+	r.engine.apart = true
 	var mu sync.Mutex
 	var got []string
 	r.config.Logs = func(l LogLine) {
