@@ -48,9 +48,8 @@ func chaosConnections() []wire {
 const (
 	chaosRate  = 200 // frames a second of a session
 	noticeTime = 10  // seconds after which nodes have noticed that nobody reads
-	// excuseTime is how long after the kill of an engine a session may fail: one
-	// that comes back without live-restore stops the containers, and up and run
-	// need it. What fails must say so.
+	// excuseTime is how long a session may fail after an engine has come back that
+	// stops the containers it finds.
 	excuseTime = 20 * time.Second
 )
 
@@ -62,11 +61,13 @@ type storm struct {
 	random *rand.Rand
 	pause  time.Duration // the longest one between a recovery and the next kill
 	kills  map[string]int
-	back   map[string][]time.Duration // from a kill until frames flow
+	took   map[string][]time.Duration // from a kill until frames flow
 	errs   []error
 
 	verbose bool
-	away    time.Time // the last time that an engine was killed
+	away    bool      // the engine is
+	back    time.Time // the last time that it came back
+	stopped time.Time // the last time that it came back without live-restore
 }
 
 // chaos kills what a pipeline runs on, for so long, and fails if a frame is
@@ -83,7 +84,7 @@ func chaos(ctx context.Context, w io.Writer, length time.Duration, seed uint64, 
 	}
 	s := &storm{
 		w: w, engine: engine, random: rand.New(rand.NewPCG(seed, 0)), pause: min(4*time.Second, length/40),
-		kills: map[string]int{}, back: map[string][]time.Duration{}, verbose: verbose,
+		kills: map[string]int{}, took: map[string][]time.Duration{}, verbose: verbose,
 	}
 	if engine != nil {
 		defer func() { err = errors.Join(err, engine.close()) }()
@@ -98,10 +99,17 @@ func chaos(ctx context.Context, w io.Writer, length time.Duration, seed uint64, 
 	}
 	defer s.load.abandon()
 	s.load.say = s.say
-	s.load.excused = func() bool { return time.Since(s.away) < excuseTime }
+	s.load.excused = s.excuses
 	err = s.run(ctx, length)
 	s.summary()
 	return errors.Join(append(s.errs, err)...)
+}
+
+// excuses says whether a session may fail just now, if it says why: one whose
+// containers the engine stops, or one that is just opening while it is away.
+func (s *storm) excuses(one *life) bool {
+	opening := one.flowing.IsZero() && (s.away || s.back.After(one.began))
+	return (opening || time.Since(s.stopped) < excuseTime) && one.stderr.String() != ""
 }
 
 // newLoad builds the pipeline with the machine's engine, and gives the images to
@@ -253,7 +261,7 @@ func (s *storm) strike(ctx context.Context, kind string) error {
 	}
 	for _, h := range hits {
 		took := time.Since(h.at)
-		s.back[h.kind] = append(s.back[h.kind], took)
+		s.took[h.kind] = append(s.took[h.kind], took)
 		s.say("%s: frames flow after %s", h.kind, took.Round(time.Millisecond))
 	}
 	return nil

@@ -48,8 +48,11 @@ func (s *storm) finish(ctx context.Context) error {
 func (s *storm) summary() {
 	t := newTable("killed", "times", "frames flow again", "after p50", "p99", "max")
 	for _, kind := range []string{killNode, killShim, killEngine, killRuntime} {
-		back := s.back[kind]
-		t.row(kind, s.kills[kind], len(back), median(back), quantile(back, 0.99), quantile(back, 1))
+		took := s.took[kind]
+		if s.kills[kind] == 0 {
+			continue // this machine cannot, and it was said
+		}
+		t.row(kind, s.kills[kind], len(took), median(took), quantile(took, 0.99), quantile(took, 1))
 	}
 	t.print(s.w)
 	total := make([]account, len(s.load.wires))

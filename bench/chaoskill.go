@@ -112,13 +112,17 @@ func (s *storm) killEngine(ctx context.Context) (func() error, error) {
 	if err := s.engine.kill(); err != nil {
 		return nil, err
 	}
-	s.away = time.Now()
+	s.away = true
 	return func() error {
 		if err := s.rest(ctx, away); err != nil {
 			return err
 		}
-		defer func() { s.away = time.Now() }()
-		return s.engine.start(ctx, live)
+		err := s.engine.start(ctx, live)
+		s.away, s.back = false, time.Now()
+		if !live {
+			s.stopped = s.back
+		}
+		return err
 	}, nil
 }
 

@@ -66,7 +66,7 @@ type load struct {
 	streams      []*life // that run
 	past         []*life
 	say          func(format string, args ...any)
-	excused      func() bool // whether a session may fail just now
+	excused      func(*life) bool // whether a session may fail just now
 }
 
 // open begins one more session; it starts the project where none runs.
@@ -115,7 +115,7 @@ func (l *load) tend() error {
 			continue
 		}
 		s.counts.look()
-		s.excused = l.excused != nil && l.excused()
+		s.excused = l.excused != nil && l.excused(s)
 		l.past = append(l.past, s)
 		if s.killed || s.asked {
 			l.say("%s has ended, %s", s.name, s.cmd.ProcessState)
