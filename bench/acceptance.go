@@ -70,7 +70,8 @@ func acceptance(ctx context.Context, w io.Writer, x *examination, only *regexp.R
 		fmt.Fprintf(os.Stderr, "%s %s: %s\n", time.Now().Format(time.TimeOnly), c.id, c.words)
 		f, err := c.measure(ctx, x)
 		if ctx.Err() != nil {
-			return errors.Join(missed, ctx.Err())
+			missed = errors.Join(missed, ctx.Err())
+			break
 		}
 		verdict := "pass"
 		if err != nil {
