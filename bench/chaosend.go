@@ -56,7 +56,7 @@ func (s *storm) summary() {
 	}
 	t.print(s.w)
 	total := make([]account, len(s.load.wires))
-	ended, killed, stopped := 0, 0, 0
+	ended, killed, refused, stopped := 0, 0, 0, 0
 	for _, one := range s.load.past {
 		accounts, err := one.accounts(s.load.wires)
 		s.errs = append(s.errs, err)
@@ -68,6 +68,8 @@ func (s *storm) summary() {
 			killed++
 		case r != nil && r.State != "failed":
 			ended++
+		case one.excused && strings.Contains(one.stderr.String(), "No Docker engine answers"):
+			refused++
 		default:
 			stopped++
 			if !one.excused {
@@ -82,8 +84,8 @@ func (s *storm) summary() {
 		t.row(w.from+" → "+w.to, a.sent, a.received, a.lost, a.owner, int64(a.sent)-int64(a.received)-int64(a.lost)-int64(a.owner), a.unfinished)
 	}
 	t.print(s.w)
-	fmt.Fprintf(s.w, "sessions: %d; %d ended, %d were killed with their runtime, %d failed by an engine that was away or stopped their containers\n",
-		len(s.load.past), ended, killed, stopped)
+	fmt.Fprintf(s.w, "sessions: %d; %d ended, %d were killed with their runtime, %d were refused while no engine answered, %d failed with the containers that an engine stopped\n",
+		len(s.load.past), ended, killed, refused, stopped)
 }
 
 // leftovers asks gc, and looks.
