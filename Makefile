@@ -24,7 +24,7 @@ COMPOSE = -X github.com/docker/compose/v5/internal.Version=$(shell go list -m -f
 # containers. gotestsum, unlike go test, says at the end which were skipped and why.
 GOTEST = $(TESTSUM) --format pkgname-and-test-fails --format-hide-empty-pkg -- -timeout 40m -ldflags '$(COMPOSE)'
 
-.PHONY: help build install toolchain engine base-images demo test pythons lint fmt bench bench-images bench-sqlite soak fuzz clean shim
+.PHONY: help build install toolchain engine base-images demo test pythons lint fmt bench bench-images bench-sqlite soak acceptance chaos fuzz clean shim
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +110,17 @@ bench-images: engine base-images ## bytes of images and times of their builds, b
 SOAK ?= 10m
 soak: engine base-images install ## 1080p30 for 10 min without a lost frame or a leak
 	go run ./bench soak -for $(SOAK)
+
+# ACCEPTANCE=-short for the short form, ACCEPTANCE='-only SC-006' for a part.
+ACCEPTANCE ?=
+acceptance: engine base-images install $(VENV)/complete ## SC-001 to SC-008 in one table: target, measured, passed (30 min; 6 with ACCEPTANCE=-short)
+	go run ./bench acceptance -python $(VENV)/bin/python $(ACCEPTANCE)
+
+# CHAOS=60s for a short one; CHAOS_SEED=N kills what another run has killed.
+CHAOS ?= 15m
+CHAOS_SEED ?=
+chaos: engine base-images install ## kill nodes, runtimes, shims and an engine of its own for 15 min; every frame is accounted for
+	MEDIANODE_TEST_PROGRAMS=$$(.ci/engine programs) go run ./bench chaos -for $(CHAOS) $(if $(CHAOS_SEED),-seed $(CHAOS_SEED))
 
 # Every fuzz target of the tree, one after the other. What is found becomes a
 # file below testdata/fuzz, and so a test for ever.

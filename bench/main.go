@@ -8,6 +8,8 @@
 //	go run ./bench cache    the decision that nothing has to be built
 //	go run ./bench images   bytes of images and times of their builds
 //	go run ./bench soak     1080p30 for ten minutes, without a loss or a leak
+//	go run ./bench acceptance  what the project promises, in one table
+//	go run ./bench chaos    kills nodes, runtimes, shims and an engine of its own
 //	go run ./bench all      hop, start and cache
 package main
 
@@ -21,12 +23,11 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/medianode/docker-medianode/runtime/channel"
 )
 
 func main() {
@@ -46,12 +47,14 @@ func main() {
 }
 
 func run(ctx context.Context, w io.Writer, args []string) error {
-	flags := flag.NewFlagSet("bench [hop|start|cache|images|soak|all]", flag.ContinueOnError)
+	flags := flag.NewFlagSet("bench [hop|start|cache|images|soak|acceptance|chaos|all]", flag.ContinueOnError)
 	short := flags.Bool("short", false, "fewer rounds: figures are rough")
 	rounds := flags.Int("rounds", 5, "rounds, interleaved")
-	only := flags.String("only", "", "part of hop or images: a pattern of `path, how, size`, such as 'SDK|wheel.*3.8'")
-	length := flags.Duration("for", 10*time.Minute, "length of soak")
-	verbose := flags.Bool("v", false, "images: show the steps of the builds on stderr")
+	only := flags.String("only", "", "part of hop or images: a pattern of `path, how, size`, such as 'SDK|wheel.*3.8'; of acceptance: SC-006")
+	python := flags.String("python", "python3", "acceptance: an interpreter with the packages iceoryx2 and numpy")
+	length := flags.Duration("for", 10*time.Minute, "length of soak, chaos, and five sessions of acceptance")
+	seed := flags.Uint64("seed", uint64(time.Now().UnixNano())%1e6, "chaos: of what is killed when")
+	verbose := flags.Bool("v", false, "images: show the steps of the builds on stderr; chaos: what is killed")
 	what := "all"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		what, args = args[0], args[1:]
@@ -73,10 +76,29 @@ func run(ctx context.Context, w io.Writer, args []string) error {
 		return images(ctx, w, *rounds, *only, *verbose)
 	case "soak":
 		return soak(ctx, w, *length)
+	case "acceptance":
+		pattern, err := regexp.Compile(*only)
+		if err != nil {
+			return err
+		}
+		x := &examination{log: os.Stderr, short: *short, python: *python, length: *length}
+		if !set(flags, "for") && *short {
+			x.length = 30 * time.Second
+		}
+		return acceptance(ctx, w, x, pattern)
+	case "chaos":
+		return chaos(ctx, w, *length, *seed, *verbose)
 	case "all":
 		return errors.Join(hop(ctx, w, *rounds, *short, *only), start(ctx, w, *rounds), cacheDecision(ctx, w, *rounds))
 	}
-	return fmt.Errorf("%q: want hop, start, cache, images, soak or all", what)
+	return fmt.Errorf("%q: want hop, start, cache, images, soak, acceptance, chaos or all", what)
+}
+
+// set says whether a flag was given.
+func set(flags *flag.FlagSet, name string) bool {
+	given := false
+	flags.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	return given
 }
 
 // docker runs the docker CLI and returns what it wrote to stdout; its error has
@@ -107,6 +129,3 @@ func containerUID() int {
 	}
 	return 1000
 }
-
-// projectRoot is the link that a project makes as iceoryx2's root.
-func projectRoot(uid int, project string) string { return channel.NewDomain(uid, project).Root }

@@ -16,14 +16,15 @@ import (
 
 // memory is what the processes of a project use, over time.
 type memory struct {
-	project string
-	cli     int // pid of the docker CLI that was started
-	began   time.Time
-	series  map[string][]float64 // bytes, by process
+	project    string
+	containers int   // that are to be seen
+	pids       []int // of the processes that were started: a docker CLI, or plugins
+	began      time.Time
+	series     map[string][]float64 // bytes, by process
 }
 
-func newMemory(project string, cli int) *memory {
-	return &memory{project: project, cli: cli, began: time.Now(), series: map[string][]float64{}}
+func newMemory(project string, containers int, pids ...int) *memory {
+	return &memory{project: project, containers: containers, pids: pids, began: time.Now(), series: map[string][]float64{}}
 }
 
 // watch samples until the run has ended, and returns the run's error.
@@ -42,9 +43,14 @@ func (m *memory) watch(ctx context.Context, ended <-chan error) error {
 
 // sample misses a process that is not there yet, or no longer.
 func (m *memory) sample(ctx context.Context) {
-	for _, pid := range family(m.cli) {
-		if name, rss, ok := resident(pid); ok {
-			m.add(name+" (resident)", rss)
+	for i, first := range m.pids {
+		for _, pid := range family(first) {
+			if name, rss, ok := resident(pid); ok {
+				if len(m.pids) > 1 {
+					name += fmt.Sprintf(" %d", i+1)
+				}
+				m.add(name+" (resident)", rss)
+			}
 		}
 	}
 	ids, err := docker(ctx, "", "ps", "-q", "--filter", "label=com.docker.compose.project="+m.project)
@@ -96,10 +102,22 @@ func (m *memory) check(w io.Writer) error {
 		}
 	}
 	t.print(w)
-	if containers != 2 {
-		err = errors.Join(err, fmt.Errorf("memory of %d containers was seen, want 2", containers))
+	if containers != m.containers {
+		err = errors.Join(err, fmt.Errorf("memory of %d containers was seen, want %d", containers, m.containers))
 	}
 	return err
+}
+
+// widest is the largest difference between two samples of one process after the
+// warm-up.
+func (m *memory) widest() float64 {
+	most := 0.0
+	for _, all := range m.series {
+		if warm := all[int(float64(len(all))*soakWarmUp):]; len(warm) > 0 {
+			most = max(most, slices.Max(warm)-slices.Min(warm))
+		}
+	}
+	return most
 }
 
 func mib(bytes float64) string { return fmt.Sprintf("%.1f MiB", bytes/(1<<20)) }

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -37,6 +38,7 @@ func hopSpec(name string) channel.Spec {
 type site struct {
 	domain    channel.Domain
 	base, dir string
+	tag       string // in the names of channels, where others have some beside them
 	t         *iox.Transport
 	undo      []func()
 }
@@ -76,6 +78,30 @@ func newSite() (*site, error) {
 	return s, nil
 }
 
+// outside moves the site to where programs on the machine, which know no other
+// place, look for shared memory.
+func (s *site) outside() error {
+	if err := s.t.Close(); err != nil {
+		return err
+	}
+	s.dir, s.tag = "/dev/shm", filepath.Base(s.domain.Root)
+	t, err := iox.Open(s.domain, s.dir)
+	if err != nil {
+		return err
+	}
+	s.t = t
+	s.later(func() {
+		_ = t.Close()
+		for _, pattern := range []string{s.domain.Prefix + "*", "medianode_ledger_*" + s.tag + "*"} {
+			left, _ := filepath.Glob(filepath.Join(s.dir, pattern))
+			for _, path := range left {
+				_ = os.Remove(path)
+			}
+		}
+	})
+	return nil
+}
+
 func (s *site) later(f func()) { s.undo = append(s.undo, f) }
 
 func (s *site) close() {
@@ -87,15 +113,15 @@ func (s *site) close() {
 // shm makes the channels of a link.
 func (s *site) shm(data *payload, poll bool) (*shm, error) {
 	for _, name := range []string{"there", "back"} {
-		if _, err := s.t.Create(hopSpec(name)); err != nil {
+		if _, err := s.t.Create(hopSpec(s.tag + name)); err != nil {
 			return nil, err
 		}
 	}
-	sub, err := channel.NewSubscriber(s.t, hopSpec("back"), 0)
+	sub, err := channel.NewSubscriber(s.t, hopSpec(s.tag+"back"), 0)
 	if err != nil {
 		return nil, err
 	}
-	pub, err := channel.NewPublisher(s.t, hopSpec("there"))
+	pub, err := channel.NewPublisher(s.t, hopSpec(s.tag+"there"))
 	if err != nil {
 		return nil, err
 	}
@@ -134,6 +160,9 @@ func child(what string) error {
 	case "shm":
 		pin(otherCore)
 		return echoShm(channel.Domain{Root: a[0], Prefix: a[1]}, a[2], a[3] == "poll", func() { fmt.Println("ready") })
+	case "exec":
+		pin(otherCore)
+		return syscall.Exec(a[0], a, os.Environ())
 	case "socket":
 		pin(otherCore)
 		return echoStream(a[0], limit)
@@ -195,10 +224,22 @@ func awaitLine(ctx context.Context, name string) error {
 	return errors.New(name + " does not start")
 }
 
-// sdk is the other end by the SDK, run by its runner, which is told what to do
-// as the runtime tells it.
+// sdk is the other end by the SDK in a container.
 func (s *site) sdk(ctx context.Context, image, how string) error {
-	control, status := channel.ControlSpec("echo"), channel.StatusSpec("echo")
+	return s.node(ctx, how, func(env map[string]string) (func() string, error) {
+		name, err := s.container(ctx, image, env)
+		return func() string {
+			logs, _ := docker(ctx, "", "logs", name)
+			return logs
+		}, err
+	})
+}
+
+// node is the other end by the SDK, run by its runner, which is told what to do
+// as the runtime tells it. launch starts it, and returns what shows its log.
+func (s *site) node(ctx context.Context, how string, launch func(env map[string]string) (func() string, error)) error {
+	id := "echo" + s.tag
+	control, status := channel.ControlSpec(id), channel.StatusSpec(id)
 	for _, spec := range []channel.Spec{control, status} {
 		if _, err := s.t.Create(spec); err != nil {
 			return err
@@ -212,27 +253,23 @@ func (s *site) sdk(ctx context.Context, image, how string) error {
 	if err != nil {
 		return err
 	}
-	back := hopSpec("back")
 	wiring, err := json.Marshal(channel.Node{
-		Version: channel.WiringVersion, Project: "bench", Domain: s.domain, ID: "echo", Type: "echo:Echo", Streaming: true,
-		Inputs:  []channel.Input{{Port: "input", Source: "bench", SourcePort: "output", Channel: hopSpec("there")}},
-		Outputs: []channel.Output{{Port: "output", MaxFrame: limit, Channels: []channel.Spec{back}}},
+		Version: channel.WiringVersion, Project: "bench", Domain: s.domain, ID: id, Type: "echo:Echo", Streaming: true,
+		Inputs:  []channel.Input{{Port: "input", Source: "bench", SourcePort: "output", Channel: hopSpec(s.tag + "there")}},
+		Outputs: []channel.Output{{Port: "output", MaxFrame: limit, Channels: []channel.Spec{hopSpec(s.tag + "back")}}},
 		Control: &control, Status: &status,
 	})
 	if err != nil {
 		return err
 	}
-	name, err := s.container(ctx, image, map[string]string{
-		channel.EnvNode: string(wiring), channel.EnvParams: fmt.Sprintf(`{"poll": %t}`, how == "poll"),
-	})
+	logs, err := launch(map[string]string{channel.EnvNode: string(wiring), channel.EnvParams: fmt.Sprintf(`{"poll": %t}`, how == "poll")})
 	if err != nil {
 		return err
 	}
 	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if err := converse(limited, commands, answers); err != nil {
-		logs, _ := docker(ctx, "", "logs", name)
-		return fmt.Errorf("echo by the SDK: %w\n%s", err, tail(logs, 10))
+		return fmt.Errorf("echo by the SDK: %w\n%s", err, tail(logs(), 10))
 	}
 	return nil
 }

@@ -12,9 +12,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
 )
 
 const (
@@ -33,18 +36,24 @@ const (
 // soak runs bench/soak for so long, and fails if a frame was lost, memory
 // grew, or something is left.
 func soak(ctx context.Context, w io.Writer, length time.Duration) error {
+	_, err := soakMemory(ctx, w, length)
+	return err
+}
+
+// soakMemory is soak, and what memory was used.
+func soakMemory(ctx context.Context, w io.Writer, length time.Duration) (*memory, error) {
 	project := "soak-" + strconv.Itoa(os.Getpid())
 	dir, err := os.MkdirTemp("", project)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	frames := int(length.Seconds() * soakRate)
 	if err := soakPipeline(dir, frames); err != nil {
-		return err
+		return nil, err
 	}
 	if out, err := docker(ctx, dir, "medianode", "build", "-p", project, "--progress", "quiet"); err != nil {
-		return fmt.Errorf("build: %w\n%s", err, out)
+		return nil, fmt.Errorf("build: %w\n%s", err, out)
 	}
 	fmt.Fprintf(w, "soak: %d frames of 1920x1080 rgb24 at %d/s, camera → negative → nowhere, %s\n", frames, soakRate, length)
 
@@ -54,16 +63,16 @@ func soak(ctx context.Context, w io.Writer, length time.Duration) error {
 	up.Cancel = func() error { return up.Process.Signal(os.Interrupt) }
 	up.WaitDelay = time.Minute
 	if err := up.Start(); err != nil {
-		return err
+		return nil, err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- up.Wait() }()
-	memory := newMemory(project, up.Process.Pid)
+	memory := newMemory(project, 2, up.Process.Pid)
 	err = memory.watch(ctx, ended)
 	if err != nil {
 		err = fmt.Errorf("up: %w\n%s", err, tail(stderr.String(), 20))
 	}
-	return errors.Join(err,
+	return memory, errors.Join(err,
 		checkFrames(w, stdout.Bytes(), frames),
 		memory.check(w),
 		checkNothingLeft(ctx, w, project),
@@ -146,32 +155,47 @@ func checkFrames(w io.Writer, text []byte, frames int) error {
 
 // checkNothingLeft looks for what a project leaves if its end fails.
 func checkNothingLeft(ctx context.Context, w io.Writer, project string) error {
-	var left []string
-	label := "label=com.docker.compose.project=" + project
-	for _, what := range [][]string{{"ps", "-aq"}, {"volume", "ls", "-q"}, {"network", "ls", "-q"}} {
-		out, err := docker(ctx, "", append(what, "--filter", label)...)
-		if err != nil {
-			return err
-		}
-		if names := strings.Fields(out); len(names) > 0 {
-			left = append(left, what[0]+" "+strings.Join(names, " "))
-		}
-	}
-	uid := containerUID()
-	for _, path := range []string{
-		filepath.Join("/dev/shm", "medianode-"+strconv.Itoa(uid), project),
-		filepath.Join("/dev/shm", "medianode-"+strconv.Itoa(uid), project+".lock"),
-		projectRoot(uid, project),
-	} {
-		if _, err := os.Lstat(path); err == nil {
-			left = append(left, path)
-		}
+	left, err := remainsOf(ctx, project, func(ctx context.Context, args ...string) (string, error) { return docker(ctx, "", args...) })
+	if err != nil {
+		return err
 	}
 	if len(left) > 0 {
 		return fmt.Errorf("left behind: %s", strings.Join(left, ", "))
 	}
 	fmt.Fprintln(w, "left behind: nothing")
 	return nil
+}
+
+// remainsOf is all that is of a project: in an engine, in shared memory, below
+// /tmp, and processes that have its name in their command line.
+func remainsOf(ctx context.Context, project string, docker func(context.Context, ...string) (string, error)) ([]string, error) {
+	var left []string
+	label := "label=com.docker.compose.project=" + project
+	for _, what := range [][]string{{"ps", "-aq"}, {"volume", "ls", "-q"}, {"network", "ls", "-q"}} {
+		out, err := docker(ctx, append(what, "--filter", label)...)
+		if err != nil {
+			return nil, err
+		}
+		if names := strings.Fields(out); len(names) > 0 {
+			left = append(left, what[0]+" "+strings.Join(names, " "))
+		}
+	}
+	domain := channel.NewDomain(containerUID(), project)
+	dir := filepath.Join("/dev/shm", "medianode-"+strconv.Itoa(containerUID()), project)
+	for _, pattern := range []string{dir, dir + ".lock", domain.Root, "/dev/shm/" + domain.Prefix + "*", "/tmp/" + domain.Prefix + "*"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			return nil, err
+		}
+		left = append(left, files...)
+	}
+	for _, pid := range processes() {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if pid != os.Getpid() && slices.Contains(strings.Split(string(line), "\x00"), project) {
+			left = append(left, fmt.Sprintf("process %d %s", pid, strings.ReplaceAll(string(line), "\x00", " ")))
+		}
+	}
+	return left, nil
 }
 
 // tail is the last lines of a text.

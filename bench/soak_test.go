@@ -10,14 +10,7 @@ import (
 
 // TestSoak is the short form of make soak: as many frames as there are in 20 s.
 func TestSoak(t *testing.T) {
-	if testing.Short() {
-		t.Skip("skipped: takes 30 s")
-	}
-	for _, args := range [][]string{{"version"}, {"medianode", "version"}} {
-		if _, err := docker(t.Context(), "", args...); err != nil {
-			t.Skipf("skipped: no engine or no plugin: %v", err)
-		}
-	}
+	needPlugin(t)
 	var out strings.Builder
 	err := soak(t.Context(), &out, 20*time.Second)
 	t.Log("\n" + out.String())

@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -28,58 +29,99 @@ type timing struct{ first, prompt time.Duration }
 // start measures from the prompt to the first frame, beside what the engine and
 // compose need for the same container.
 func start(ctx context.Context, w io.Writer, rounds int) error {
+	s, err := newStarts(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close(ctx)
+	all, err := s.measure(ctx, rounds)
+	if err != nil {
+		return err
+	}
+	s.print(w, all, rounds)
+	return waterfall(ctx, w, s.up, s.project, s.image, rounds)
+}
+
+// starts are the times of a start by each way.
+func starts(ctx context.Context, rounds int) (map[string][]timing, error) {
+	s, err := newStarts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close(ctx)
+	return s.measure(ctx, rounds)
+}
+
+// startPlace is where starts are measured: examples/hello, and its compose file.
+type startPlace struct {
+	project, image string
+	compose        string
+	temp           string
+	up             launch
+	ways           []launch
+}
+
+func newStarts(ctx context.Context) (*startPlace, error) {
 	hello, err := benchDir("../examples/hello")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	project := "bench-" + strconv.Itoa(os.Getpid())
+	s := &startPlace{project: "bench-" + strconv.Itoa(os.Getpid())}
 	file := filepath.Join(hello, "pipeline.yaml")
-	temp, err := os.MkdirTemp("", project)
-	if err != nil {
-		return err
+	if s.temp, err = os.MkdirTemp("", s.project); err != nil {
+		return nil, err
 	}
-	defer os.RemoveAll(temp)
-	compose := filepath.Join(temp, "compose.yaml")
+	s.compose = filepath.Join(s.temp, "compose.yaml")
 	for _, args := range [][]string{
 		{"medianode", "build", "-f", file, "--progress", "quiet"},
-		{"medianode", "generate", "-f", file, "-p", project + "-compose", "-o", temp},
+		{"medianode", "generate", "-f", file, "-p", s.project + "-compose", "-o", s.temp},
 	} {
 		if _, err := docker(ctx, "", args...); err != nil {
-			return err
+			return nil, errors.Join(err, os.RemoveAll(s.temp))
 		}
 	}
-	image, err := imageOf(compose)
-	if err != nil {
-		return err
+	if s.image, err = imageOf(s.compose); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(s.temp))
 	}
-	up := launch{"docker medianode up", []string{"medianode", "up", "-f", file, "-p", project}, "Hello, "}
-	ways := []launch{
+	s.up = launch{"docker medianode up", []string{"medianode", "up", "-f", file, "-p", s.project}, "Hello, "}
+	s.ways = []launch{
 		{"docker version", []string{"version"}, ""},
-		{"docker run --rm", []string{"run", "--rm", "--init", "--network", "none", image, "python", "-c", "pass"}, ""},
-		{"docker compose up", []string{"compose", "-f", compose, "up"}, " | "},
-		{"docker compose down", []string{"compose", "-f", compose, "down", "-v"}, ""},
-		up,
+		{"docker run --rm", []string{"run", "--rm", "--init", "--network", "none", s.image, "python", "-c", "pass"}, ""},
+		{"docker compose up", []string{"compose", "-f", s.compose, "up"}, " | "},
+		{"docker compose down", []string{"compose", "-f", s.compose, "down", "-v"}, ""},
+		s.up,
 	}
-	defer func() { // if it is interrupted
-		cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		defer cancel()
-		_, _ = docker(cleaning, "", "compose", "-f", compose, "down", "-v")
-	}()
+	return s, nil
+}
+
+// close removes what is there if it was interrupted.
+func (s *startPlace) close(ctx context.Context) {
+	cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	_, _ = docker(cleaning, "", "compose", "-f", s.compose, "down", "-v")
+	_ = os.RemoveAll(s.temp)
+}
+
+func (s *startPlace) measure(ctx context.Context, rounds int) (map[string][]timing, error) {
 	all := map[string][]timing{}
 	for round := range rounds + 1 {
-		for _, l := range ways {
+		for _, l := range s.ways {
 			t, err := l.run(ctx, nil)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if round > 0 { // the first warms the engine
 				all[l.name] = append(all[l.name], t)
 			}
 		}
 	}
+	return all, nil
+}
+
+func (s *startPlace) print(w io.Writer, all map[string][]timing, rounds int) {
 	fmt.Fprintf(w, "Warm start of examples/hello: the image is there. %d rounds, every way in each, medians.\n\n", rounds)
 	t := newTable("from the prompt to", "first sign", "prompt again", "least", "most")
-	for _, l := range ways {
+	for _, l := range s.ways {
 		sign := any("")
 		if l.sign != "" {
 			sign = first(all[l.name], 0.5)
@@ -87,7 +129,7 @@ func start(ctx context.Context, w io.Writer, rounds int) error {
 		t.row(l.name, sign, prompt(all[l.name], 0.5), prompt(all[l.name], 0), prompt(all[l.name], 1))
 	}
 	t.print(w)
-	mine := prompt(all[up.name], 0.5)
+	mine := prompt(all[s.up.name], 0.5)
 	peer := prompt(all["docker compose up"], 0.5) + prompt(all["docker compose down"], 0.5)
 	fmt.Fprintf(w, `up / (compose up + down): %s to the prompt; up / compose up: %s to the first sign.
 The first sign of medianode up is the first frame that reaches the sink; its prompt comes when nothing
@@ -96,8 +138,7 @@ is the first line of the container, which the SDK writes when it finds that it r
 after which the container ends and the prompt comes; down then removes what up made. docker run is
 "python -c pass" in the same image without a network.
 
-`, times(mine, peer), times(first(all[up.name], 0.5), first(all["docker compose up"], 0.5)))
-	return waterfall(ctx, w, up, project, image, rounds)
+`, times(mine, peer), times(first(all[s.up.name], 0.5), first(all["docker compose up"], 0.5)))
 }
 
 func first(all []timing, q float64) time.Duration {

@@ -89,7 +89,7 @@ func (s *Session) account() Report {
 		n := m.account()
 		n.Usage = s.usageOf(m)
 		r.Nodes = append(r.Nodes, n)
-		r.Connections = append(r.Connections, connections(m.Node.Node, s.ledgerOf, run)...)
+		r.Connections = append(r.Connections, connections(m.Node.Node, s.ledgerOf, run, !s.over.IsZero() && s.err != nil)...)
 	}
 	if slices.ContainsFunc(r.Connections, func(c ConnectionReport) bool { return c.GivenUp > 0 }) {
 		r.DeadLetters = s.c.DeadLetters

@@ -227,6 +227,7 @@ func (s *Session) sendSignal(m *member, name string) {
 // last; before is the process before it, if any, whose lines are known.
 func (s *Session) follow(m *member, id string, p, before *process) {
 	defer close(p.logged)
+	told := false
 	if before != nil {
 		select {
 		case <-before.logged:
@@ -238,23 +239,28 @@ func (s *Session) follow(m *member, id string, p, before *process) {
 		}
 	}
 	for wait := firstDelay; ; wait = min(2*wait, lastDelay) {
-		err := s.readLog(m, id, p)
-		switch {
-		case s.life.Err() != nil:
+		over := p.hasEnded()
+		err := s.readLog(m, id, p, over)
+		if s.life.Err() != nil {
 			return
-		case err != nil && !unanswered(err):
+		}
+		refused := err != nil && !unanswered(err)
+		if refused && !told {
+			told = true
 			s.post(func() { s.warn(fmt.Sprintf("node %s: log: %v", m.ID, err)) })
-			return
-		case s.hasEnded(m, id, p):
+		}
+		// A try that began after the end of the process is the last one: the lines
+		// after it are the next one's.
+		if over && (err == nil || refused) || err == nil && s.hasEnded(m, id, p) {
 			return
 		}
 		pause(s.life, wait) // the engine ended the log, and not the container
 	}
 }
 
-// readLog reads on from the last line that was read, until the engine ends the
-// log.
-func (s *Session) readLog(m *member, id string, p *process) error {
+// readLog reads on from the last whole line that was read, until the engine ends
+// the log. over says that the process has ended.
+func (s *Session) readLog(m *member, id string, p *process, over bool) error {
 	options := LogOptions{Follow: true, Tail: "all"}
 	since := p.last
 	if !since.IsZero() {
@@ -273,8 +279,10 @@ func (s *Session) readLog(m *member, id string, p *process) error {
 		out := &liner{node: m.ID, stream: "stdout", each: line}
 		bad := &liner{node: m.ID, stream: "stderr", each: line}
 		err := s.c.Engine.Logs(ctx, id, o, through(out), through(bad))
-		out.flush()
-		bad.flush()
+		if err == nil || over || ctx.Err() != nil { // else the rest of a line that was cut comes again
+			out.flush()
+			bad.flush()
+		}
 		return err
 	}
 	ctx, cancel := context.WithCancel(s.life)
@@ -293,12 +301,10 @@ func (s *Session) readLog(m *member, id string, p *process) error {
 }
 
 // hasEnded says whether a process is known to have ended, by others or by the
-// engine.
+// engine. An engine that is told to end ends the logs of what runs, too.
 func (s *Session) hasEnded(m *member, id string, p *process) bool {
-	select {
-	case <-p.ended:
+	if p.hasEnded() {
 		return true
-	default:
 	}
 	c, err := s.inspect(m, id)
 	return (err == nil && !c.isUp()) || (err != nil && !unanswered(err))

@@ -38,6 +38,9 @@ type fakeEngine struct {
 	blind      bool          // no events
 	startFails int           // so many restarts fail
 	startError error         // by this; nil: errInjected
+	logsCut    int           // so many logs end with an error after their first line
+	apart      bool          // the lines of a log have times of their own
+	away       atomic.Bool   // answers nothing
 	lag        time.Duration // between the start of the containers and the end of Up
 	ahead      time.Duration // of its clock
 }
@@ -53,6 +56,7 @@ type script struct {
 	exit   int           // code of die
 	oom    bool          // with die
 	deaf   bool          // ignores TERM, and exit
+	mute   bool          // ends well, and does not say that it has closed
 	back   bool          // knows that it is started again
 	again  *script       // what it does then; nil: the same
 	wait   chan struct{} // before the phase die
@@ -92,7 +96,7 @@ func (f *fakeEngine) call(ctx context.Context, name string) error {
 	if _, ok := ctx.Deadline(); !ok && name != "logs" && name != "events" {
 		return fmt.Errorf("%s without a deadline", name)
 	}
-	if f.failAt == len(f.calls) {
+	if f.away.Load() || f.failAt == len(f.calls) {
 		return fmt.Errorf("%s: %w", name, errInjected)
 	}
 	return nil
@@ -240,9 +244,21 @@ func (f *fakeEngine) Logs(ctx context.Context, id string, _ LogOptions, stdout, 
 	}
 	f.mu.Lock()
 	c := f.containers[id]
+	cut := f.logsCut > 0 && len(c.script.logs) > 0
+	if cut {
+		f.logsCut--
+	}
 	f.mu.Unlock()
-	for _, line := range c.script.logs {
-		fmt.Fprintf(stdout, "2026-01-02T03:04:05.000000006Z %s\n", line)
+	for i, line := range c.script.logs {
+		at := 6
+		if f.apart {
+			at += i
+		}
+		fmt.Fprintf(stdout, "2026-01-02T03:04:05.%09dZ %s\n", at, line)
+		if cut {
+			fmt.Fprint(stdout, "2026-01-02T03:04:05.9Z half a li")
+			return io.ErrUnexpectedEOF
+		}
 	}
 	select {
 	case <-c.done:

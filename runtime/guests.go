@@ -112,7 +112,10 @@ func (s *Session) forward(m *member, st channel.Status) bool {
 	if ends {
 		m.failure = &st // of the process, which told it in the name of the only session that it had
 	}
-	if st.Event == channel.EventClosed && m.failure == nil {
+	if st.Event == channel.EventClosed {
+		if m.failure != nil {
+			return true // its process leaves all sessions early; what becomes of the node is told when it has ended
+		}
 		g.closed[m] = true
 	}
 	g.wire.send(message{Node: m.ID, Status: &st})

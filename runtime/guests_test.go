@@ -415,3 +415,55 @@ func TestTwoLeaveAtOnce(t *testing.T) {
 		r.nothingLeft()
 	}
 }
+
+// A process that fails tells it in the name of one session and closes all: none
+// takes that for the end of its stream, all go on with the next process.
+func TestFailureUnderThreeSessions(t *testing.T) {
+	r := newSharedRig(t, 0, 3)
+	r.mid.back = true
+	r.config.Nodes[1].Restart = Restart{Policy: "on-failure", MaxAttempts: 3}
+	s := r.start()
+	outs, guests := []*collector{&r.out}, []*Session{}
+	for range 2 {
+		c, out := r.second(0)
+		c.Nodes[1].Restart = r.config.Nodes[1].Restart
+		guest, err := Start(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		outs, guests = append(outs, out), append(guests, guest)
+	}
+	flow := func(when string) {
+		t.Helper()
+		for i, out := range outs {
+			n := out.len()
+			if !eventually(func() bool { return out.len() > n+20 }) {
+				t.Fatalf("%s: nothing comes to session %d", when, i)
+			}
+		}
+	}
+	flow("at first")
+	r.engine.mu.Lock()
+	victim := r.engine.containers["id-mid"]
+	r.engine.mu.Unlock()
+	mid := s.byService["mid"]
+	s.post(func() {
+		s.onStatus(mid, channel.Status{Event: channel.EventError, Session: "s3", Phase: "stop", Message: "SIGTERM came"})
+		for _, name := range []string{"main", "s2", "s3"} {
+			s.onStatus(mid, channel.Status{Event: channel.EventClosed, Session: name})
+		}
+	})
+	time.Sleep(50 * time.Millisecond) // for the guests to hear it
+	victim.kill()
+	<-victim.done
+	flow("after the failure")
+	for _, guest := range guests {
+		if err := errors.Join(guest.Stop(t.Context()), guest.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	r.end(s)
+}

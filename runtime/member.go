@@ -66,6 +66,15 @@ func newProcess() *process {
 	return &process{ended: make(chan struct{}), logged: make(chan struct{})}
 }
 
+func (p *process) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 func newMember(n Node, out *sink) *member {
 	if n.Service == "" {
 		n.Service = n.ID

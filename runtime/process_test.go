@@ -278,5 +278,9 @@ func (p *fakeProcess) work(session string, result chan<- int) {
 		return
 	}
 	_ = ports.Close(p.ctx, false)
+	if p.script.mute {
+		result <- 0
+		return
+	}
 	p.say(channel.Status{Event: channel.EventClosed, Session: session, Unread: ports.Unread()})
 }

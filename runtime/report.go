@@ -65,8 +65,9 @@ type ConnectionReport struct {
 	BlockedS float64 `json:"blocked_s"` // that the producer waited for room
 }
 
-// connections is the account of every connection that enters n.
-func connections(n channel.Node, ledger func(channel.Spec) *channel.Ledger, run time.Duration) []ConnectionReport {
+// connections is the account of every connection that enters n. In a session that
+// was cut off, what waited for a reader then is lost.
+func connections(n channel.Node, ledger func(channel.Spec) *channel.Ledger, run time.Duration, cutOff bool) []ConnectionReport {
 	var reports []ConnectionReport
 	for _, in := range n.Inputs {
 		r := ConnectionReport{From: in.Source + "." + in.SourcePort, To: n.ID + "." + in.Port}
@@ -74,6 +75,9 @@ func connections(n channel.Node, ledger func(channel.Spec) *channel.Ledger, run 
 			s := l.Slot(in.Slot)
 			r.Frames, r.Bytes = s.Received().Load(), s.Bytes().Load()
 			r.Dropped, r.Unfinished, r.GivenUp = s.Dropped().Load(), s.Unfinished().Load(), s.GivenUp().Load()
+			if cutOff {
+				r.Dropped += s.Missing()
+			}
 			r.P50, r.P99 = s.Latency(0.5), s.Latency(0.99)
 			r.BlockedS = time.Duration(l.Blocked().Load()).Seconds()
 			if run > 0 {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
 	"github.com/medianode/docker-medianode/runtime/node"
@@ -72,6 +73,33 @@ func TestSizes(t *testing.T) {
 	for n, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1024: "1 KiB", 1536: "1.5 KiB", 1 << 30: "1 GiB"} {
 		if got := size(n); got != want {
 			t.Errorf("size(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
+// Frames that waited when a session was cut off are lost, and counted: sent is
+// received and dropped, whatever has happened.
+func TestCutOffIsCounted(t *testing.T) {
+	mem := make([]uint64, channel.LedgerSize(2)/8)
+	l, err := channel.NewLedger(unsafe.Slice((*byte)(unsafe.Pointer(&mem[0])), len(mem)*8), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Next().Store(101)
+	l.Ended().Store(channel.EndedFailed) // the last of the 101 is the end
+	reader := l.Slot(0)
+	reader.State().Store(channel.Attached)
+	reader.Received().Store(90)
+	reader.Dropped().Store(2)
+	n := channel.Node{ID: "n", Inputs: []channel.Input{{Port: "input", Slot: 0}, {Port: "never", Slot: 1}}}
+	for _, cutOff := range []bool{false, true} {
+		got := connections(n, func(channel.Spec) *channel.Ledger { return l }, time.Second, cutOff)
+		want := uint64(2)
+		if cutOff {
+			want = 10
+		}
+		if got[0].Dropped != want || got[0].Frames != 90 || got[1].Dropped != 0 {
+			t.Errorf("cut off %t: %+v", cutOff, got)
 		}
 	}
 }

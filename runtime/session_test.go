@@ -435,3 +435,38 @@ func TestStopOfASlowNode(t *testing.T) {
 		t.Errorf("Stop: %v", err)
 	}
 }
+
+// An engine that goes away takes the logs with it: they are read on from the line
+// where they ended, none twice, and what was cut is read as a whole.
+func TestLogGoesOn(t *testing.T) {
+	r := newRig(t, 20)
+	r.mid.logs, r.engine.logsCut = []string{"one", "two", "three"}, 1
+	r.engine.apart = true
+	var mu sync.Mutex
+	var got []string
+	r.config.Logs = func(l LogLine) {
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, l.Text)
+	}
+	lines := func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return strings.Join(got, ", ")
+	}
+	r.config.Nodes[0].Run = count(0)
+	s := r.start()
+	if !eventually(func() bool { return strings.Contains(lines(), "three") }) {
+		t.Errorf("lines: %s", lines())
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	r.end(s)
+	if want := "one, two, three, last words"; lines() != want {
+		t.Errorf("lines: %s, want %s", lines(), want)
+	}
+	if w := s.Report().Warnings; len(w) != 0 { // nothing is missing
+		t.Errorf("warnings: %q", w)
+	}
+}

@@ -391,8 +391,8 @@ func (s *Session) settle(m *member) {
 		s.warn(fmt.Sprintf("node %s: its data is complete, but it had to be killed", m.ID))
 	case m.forced:
 		s.failNode(m, &NodeError{Phase: "stop", Message: fmt.Sprintf("did not end within the stop grace of %s and was killed", s.grace)})
-	case c.ExitCode == 0 && (m.closed || !m.hasControl()):
-		m.closed = true
+	case c.ExitCode == 0 && (m.closed || !m.hasControl() || s.isThrough(m)):
+		m.closed = true // if it has said so, then to a supervisor that has gone
 		s.setState(m, StateExited)
 	default:
 		s.failNode(m, nil)

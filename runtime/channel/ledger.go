@@ -164,6 +164,16 @@ func (s Slot) Unfinished() *atomic.Uint64 { return s.ledger.at(s.offset + expect
 // it had died with them often enough.
 func (s Slot) GivenUp() *atomic.Uint64 { return s.ledger.at(s.offset + expectedOffset + 40) }
 
+// Missing is how many of the frames that were sent to the reader are neither
+// received nor dropped: they wait for it, or nobody is left to count them.
+func (s Slot) Missing() uint64 {
+	sent, counted := s.ledger.Frames(), s.counted()
+	if s.State().Load() == Vacant || sent < counted {
+		return 0
+	}
+	return sent - counted
+}
+
 // counted is the first sequence that is neither received nor dropped.
 func (s Slot) counted() uint64 {
 	return s.Base().Load() + s.Received().Load() + s.Dropped().Load()
