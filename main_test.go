@@ -16,9 +16,10 @@ const module = "github.com/medianode/docker-medianode"
 // the others. Whoever adds a line here changes the design, and says why.
 var imports = map[string][]string{
 	"":                            {"plugin"},
-	"plugin":                      {"generate", "generate/image", "generate/image/base", "generate/image/cache", "generate/image/store", "plugin/doctor", "plugin/metrics", "runtime", "runtime/builtin", "runtime/channel", "runtime/iox", "runtime/node", "runtime/python", "schemas/graph", "schemas/origin", "schemas/pipeline"},
+	"plugin":                      {"generate", "generate/image", "generate/image/base", "generate/image/cache", "generate/image/store", "plugin/doctor", "plugin/metrics", "plugin/tracing", "runtime", "runtime/builtin", "runtime/channel", "runtime/iox", "runtime/node", "runtime/python", "schemas/graph", "schemas/origin", "schemas/pipeline"},
 	"plugin/doctor":               {"runtime", "runtime/channel"}, // where projects lie, and the proof of shared memory
 	"plugin/metrics":              {"runtime", "runtime/channel"}, // what has been counted, as Prometheus reads it
+	"plugin/tracing":              {"runtime/channel"},            // where spans go
 	"schemas":                     {},                             // the JSON Schema as a file
 	"schemas/origin":              {},
 	"schemas/graph":               {"schemas/pipeline"}, // draws what the language says

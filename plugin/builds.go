@@ -82,11 +82,16 @@ func (e *env) buildAll(ctx context.Context, p *prepared, kit image.BuildKit, o b
 	known.Wait, known.Say = kit.Progress.Step, said.add
 	fresh := kit
 	fresh.Options.NoCache = true
-	builder := image.NewRetry(kit, fresh, kit.Progress.Say)
+	builder := tracedBuilder{e, image.NewRetry(kit, fresh, kit.Progress.Say)}
+	_, checked := e.span(ctx, "check images")
 	ready, err = known.Ensure(ctx, p.plan.Images, builder, cache.Use{
 		Project: p.plan.Name, Always: kit.Options.Always(),
-		Before: func(missing []generate.Image) error { return e.checkBases(ctx, p, missing, remembered(known.Store)) },
+		Before: func(missing []generate.Image) error {
+			checked(nil)
+			return e.checkBases(ctx, p, missing, remembered(known.Store))
+		},
 	})
+	checked(err)
 	if err != nil || !o.push {
 		return ready, nil, err
 	}

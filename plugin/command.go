@@ -9,6 +9,8 @@ import (
 	"github.com/docker/cli/cli-plugins/plugin"
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
+
+	"github.com/medianode/docker-medianode/plugin/tracing"
 )
 
 const long = `Run real-time media and AI pipelines, a container a node.
@@ -25,7 +27,7 @@ const example = `  docker medianode new captions      # a small pipeline to star
 
 // Command is the root command.
 func Command(cli command.Cli, version string) *cobra.Command {
-	e := &env{cli: cli, version: version}
+	e := &env{cli: cli, version: version, traces: tracing.Off()}
 	root := &cobra.Command{
 		Use:              "medianode",
 		Short:            "Media and AI pipelines in containers, over shared memory",

@@ -168,6 +168,7 @@ func (e *env) hear(p *prepared, c *runtime.Config, o upOptions, note func(node, 
 	}
 	c.Note = func(node, state string) {
 		note(node, state)
+		o.phases.note(node, state)
 		o.events.tell(Event{Event: "state", Node: node, State: state})
 	}
 	c.Crashed = func(crash runtime.Crash) {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,8 +20,8 @@ import (
 	"github.com/medianode/docker-medianode/runtime/channel"
 )
 
-// envFaults is "all" for a fault at every call to the engine; otherwise a few are
-// tried, from the first to the last.
+// envFaults is "all" for every fault at every call to the engine, or the numbers of
+// calls, with commas; otherwise a few are tried, from the first call to the last.
 const envFaults = "MEDIANODE_TEST_FAULTS"
 
 // fault happens to one call instead of its answer.
@@ -111,19 +112,38 @@ func (f *faulty) kill() {
 	<-f.victim.done
 }
 
+// pass lets the engine do what a call asks for; nobody hears the answer.
+func (f *faulty) pass(ctx context.Context, r *http.Request) {
+	out := r.Clone(ctx)
+	out.URL.Scheme, out.URL.Host, out.RequestURI = "http", "engine", ""
+	if answer, err := f.to.RoundTrip(out); err == nil {
+		_ = answer.Body.Close()
+	}
+}
+
 // killBefore kills who calls; the engine never hears of the call.
 func killBefore(f *faulty, _ http.ResponseWriter, _ *http.Request) {
 	f.kill()
 	panic(http.ErrAbortHandler)
 }
 
+// killDuring kills who calls while the engine is at it.
+func killDuring(f *faulty, _ http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithCancel(context.Background())
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		f.pass(ctx, r)
+	}()
+	f.kill()
+	cancel() // as the kernel does with its connection
+	<-gone
+	panic(http.ErrAbortHandler)
+}
+
 // killAfter kills who calls when the engine has done as it was told.
 func killAfter(f *faulty, _ http.ResponseWriter, r *http.Request) {
-	out := r.Clone(context.Background())
-	out.URL.Scheme, out.URL.Host, out.RequestURI = "http", "engine", ""
-	if answer, err := f.to.RoundTrip(out); err == nil {
-		_ = answer.Body.Close()
-	}
+	f.pass(context.Background(), r)
 	f.kill()
 	panic(http.ErrAbortHandler)
 }
@@ -137,29 +157,38 @@ func answer500(_ *faulty, w http.ResponseWriter, _ *http.Request) {
 func cut(*faulty, http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
 // at are the calls of n that have a fault.
-func at(n int) []int {
-	if os.Getenv(envFaults) == "all" {
-		n += 2 // the next run may have some more
-		all := make([]int, n)
-		for i := range all {
-			all[i] = i + 1
-		}
-		return all
-	}
+func at(t *testing.T, n int) (ks []int) {
+	t.Helper()
 	const some = 6
-	var ks []int
-	for i := range some {
-		ks = append(ks, 1+i*(n-1)/(some-1))
+	switch text := os.Getenv(envFaults); text {
+	case "":
+		for i := range some {
+			ks = append(ks, 1+i*(n-1)/(some-1))
+		}
+		return slices.Compact(ks)
+	case "all":
+		for k := range n + 2 { // the next run may have some more
+			ks = append(ks, k+1)
+		}
+		return ks
+	default:
+		for number := range strings.SplitSeq(text, ",") {
+			k, err := strconv.Atoi(number)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ks = append(ks, k)
+		}
+		return ks
 	}
-	return slices.Compact(ks)
 }
 
 // ends are the faults that end a process, and both verbs that must work then.
 func ends(i int) (faults []fault, next []string) {
-	if os.Getenv(envFaults) == "all" {
-		return []fault{killBefore, killAfter}, []string{"down", "up"}
+	if os.Getenv(envFaults) != "" {
+		return []fault{killBefore, killDuring, killAfter}, []string{"down", "up"}
 	}
-	return []fault{[]fault{killBefore, killAfter}[i%2]}, []string{[]string{"down", "up"}[i/2%2]}
+	return []fault{[]fault{killBefore, killDuring, killAfter}[i%3]}, []string{[]string{"down", "up"}[i%2]}
 }
 
 // works says that a verb does as it should after a fault, and that nothing is left.
@@ -185,7 +214,7 @@ func TestUpKilledAtCall(t *testing.T) {
 	r, calls := f.run(s, 0, nil, "up")
 	r.is(t, 0)
 	t.Logf("%d calls: %s", len(calls), strings.Join(calls, ", "))
-	for i, k := range at(len(calls)) {
+	for i, k := range at(t, len(calls)) {
 		faults, next := ends(i)
 		for _, what := range faults {
 			for _, verb := range next {
@@ -231,7 +260,7 @@ func TestDownKilledAtCall(t *testing.T) {
 	r, calls := f.run(s, 0, nil, "down")
 	r.is(t, 0)
 	t.Logf("%d calls: %s", len(calls), strings.Join(calls, ", "))
-	for i, k := range at(len(calls)) {
+	for i, k := range at(t, len(calls)) {
 		faults, next := ends(i)
 		for _, what := range faults {
 			for _, verb := range next {
@@ -250,9 +279,9 @@ func TestEngineFailsAtCall(t *testing.T) {
 	s.medianode("build").is(t, 0)
 	r, calls := f.run(s, 0, nil, "up")
 	r.is(t, 0)
-	for i, k := range at(len(calls)) {
+	for i, k := range at(t, len(calls)) {
 		for name, what := range map[string]fault{"answer 500": answer500, "cut": cut} {
-			if os.Getenv(envFaults) != "all" && (name == "cut") != (i%2 == 0) {
+			if os.Getenv(envFaults) == "" && (name == "cut") != (i%2 == 0) {
 				continue
 			}
 			r, calls := f.run(s, k, what, "up")
@@ -263,7 +292,7 @@ func TestEngineFailsAtCall(t *testing.T) {
 			}
 			var said []string
 			for line := range strings.Lines(r.stderr) {
-				if !strings.HasPrefix(line, "warning: ") && !strings.Contains(line, "| echo ") {
+				if !strings.HasPrefix(line, "warning: ") && !strings.HasPrefix(line, "waiting: ") && !strings.Contains(line, "| echo ") {
 					said = append(said, strings.TrimSpace(line))
 				}
 			}

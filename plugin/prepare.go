@@ -83,11 +83,15 @@ func (e *env) resolve(s *source, host generate.Host) (*prepared, error) {
 }
 
 // prepare parses the pipeline file and resolves it for the engine.
-func (e *env) prepare(ctx context.Context) (*prepared, error) {
+func (e *env) prepare(ctx context.Context) (p *prepared, err error) {
+	_, parsed := e.span(ctx, "parse")
 	s, err := e.parse()
+	parsed(err)
 	if err != nil {
 		return nil, err
 	}
+	ctx, resolved := e.span(ctx, "resolve")
+	defer func() { resolved(err) }()
 	e.widen(s)
 	m := machine{Host: generate.Host{Form: generate.Attached}}
 	if s.contained() {
@@ -95,7 +99,7 @@ func (e *env) prepare(ctx context.Context) (*prepared, error) {
 			return nil, err
 		}
 	}
-	p, err := e.resolve(s, m.Host)
+	p, err = e.resolve(s, m.Host)
 	if err == nil {
 		p.engineID = m.engineID
 	}

@@ -95,9 +95,15 @@ this session's process takes over the project: see "up".`,
 	return cmd
 }
 
-func (e *env) run(ctx context.Context, o upOptions) error {
+func (e *env) run(ctx context.Context, o upOptions) (err error) {
 	ctx, interrupts, done := interruptible(ctx)
 	defer done()
+	ctx, finish := e.trace(ctx, "run")
+	o.phases = &phases{e: e, ctx: ctx}
+	defer func() {
+		o.phases.end(err)
+		finish(err)
+	}()
 	p, err := e.prepare(ctx)
 	if err != nil {
 		return interrupted(ctx, err)
@@ -127,6 +133,7 @@ func (e *env) join(ctx context.Context, p *prepared, o upOptions) (*runtime.Sess
 	}
 	w := newWaiting(e.cli.Err())
 	defer w.close()
+	o.phases.to("open")
 	e.hear(p, &c, o, w.note)
 	return runtime.Join(ctx, c)
 }
@@ -139,13 +146,20 @@ func (e *env) sessionConfig(p *prepared, o upOptions) (runtime.Config, error) {
 	}
 	c.Logs = logSink(e.cli.Err(), e.color(), o.format == "json")
 	c.Supervises = o.exposed.supervises
+	if e.traces.On() {
+		c.Traced = o.phases.frame
+	}
 	c.Warn = func(text string) { fmt.Fprintln(e.cli.Err(), "warning:", text) }
 	return c, nil
 }
 
 // attend waits for a session's end, closes it and reports.
 func (e *env) attend(ctx context.Context, p *prepared, session *runtime.Session, interrupts <-chan os.Signal, o upOptions) error {
+	o.phases.to("run")
+	stopped := context.AfterFunc(ctx, func() { o.phases.to("stop") })
 	err := follow(ctx, session, interrupts, e.cli.Err())
+	stopped()
+	o.phases.to("stop")
 	if ctx.Err() != nil && errors.Is(err, runtime.ErrKilled) {
 		err = nil // as was asked for, and as the report says
 	}

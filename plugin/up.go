@@ -24,6 +24,7 @@ type upOptions struct {
 	events   *events
 	metrics  string
 	exposed  *exposure
+	phases   *phases
 }
 
 func upCommand(e *env) *cobra.Command {
@@ -88,9 +89,15 @@ address serve there once they take over.`,
 }
 
 // up is the straight line from the pipeline file to the report.
-func (e *env) up(ctx context.Context, o upOptions) error {
+func (e *env) up(ctx context.Context, o upOptions) (err error) {
 	ctx, interrupts, done := interruptible(ctx)
 	defer done()
+	ctx, finish := e.trace(ctx, "up")
+	o.phases = &phases{e: e, ctx: ctx}
+	defer func() {
+		o.phases.end(err)
+		finish(err)
+	}()
 	p, err := e.prepare(ctx)
 	if err != nil {
 		return interrupted(ctx, err)
@@ -117,7 +124,9 @@ func (e *env) up(ctx context.Context, o upOptions) error {
 	if err := e.warnUnset(p.source); err != nil {
 		return err
 	}
-	release, err := e.build(ctx, p, buildOptions{progress: o.progress})
+	building, built := e.span(ctx, "build")
+	release, err := e.build(building, p, buildOptions{progress: o.progress})
+	built(err)
 	defer release()
 	if err != nil {
 		return interrupted(ctx, err)
@@ -130,6 +139,7 @@ func (e *env) up(ctx context.Context, o upOptions) error {
 		return interrupted(ctx, err)
 	}
 	w := newWaiting(e.cli.Err())
+	o.phases.to("create")
 	e.hear(p, &c, o, w.note)
 	session, err = runtime.Start(ctx, c)
 	w.close()

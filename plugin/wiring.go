@@ -14,6 +14,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/docker/cli/cli/command"
 
+	"github.com/medianode/docker-medianode/plugin/tracing"
 	"github.com/medianode/docker-medianode/runtime"
 	"github.com/medianode/docker-medianode/runtime/builtin"
 	"github.com/medianode/docker-medianode/schemas/pipeline"
@@ -28,6 +29,7 @@ type env struct {
 	project string
 	mounts  []string // of --allow-mount
 	wide    bool     // up --measure
+	traces  *tracing.Traces
 }
 
 // defaultFiles are tried in this order when -f is not given.

@@ -117,7 +117,7 @@ func (s *Session) command(m *member, name string) {
 	}
 	c := channel.Command{Command: name, Session: s.c.Session}
 	if name == channel.CommandOpen {
-		c.Params = s.c.Params[m.ID]
+		c.Params, c.Trace = s.c.Params[m.ID], s.c.Traced != nil
 	}
 	if s.link != nil {
 		s.link.wire.send(message{Node: m.ID, Command: &c})

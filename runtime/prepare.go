@@ -215,6 +215,9 @@ func (s *Session) openPorts() error {
 				return fmt.Errorf("node %s: %w", m.ID, err)
 			}
 			m.ports = ports
+			if s.c.Traced != nil {
+				ports.Trace(func(span channel.Span) { s.c.Traced(m.ID, span) })
+			}
 			s.later("ports of "+m.ID, closeTimeout, func(context.Context) error {
 				cut, cancel := context.WithCancel(context.Background())
 				cancel() // nobody listens any more: only close

@@ -62,6 +62,10 @@ type Config struct {
 	// starts it, or takes it over.
 	Supervises func()
 
+	// Traced is told of frames that have a trace id; without it no source gives
+	// them one. Any goroutine may call it.
+	Traced func(node string, s channel.Span)
+
 	// Open opens the transport of a domain; dir is the shm of the project's
 	// directory, /dev/shm of its containers.
 	Open   func(d channel.Domain, dir string) (channel.Transport, error)

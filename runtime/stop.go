@@ -130,3 +130,28 @@ func (s *Session) signal(name string) {
 		}
 	}
 }
+
+// failNode notes that a node failed; the first one is the cause, what follows
+// is taken for its consequence.
+func (s *Session) failNode(m *member, e *NodeError) {
+	s.setState(m, StateFailed)
+	if s.culprit == nil && s.cause == nil && !s.killed {
+		if n := m.restarts + len(m.reopened); n > 0 {
+			if e == nil {
+				e = &NodeError{}
+			}
+			e.Restarts = n
+		}
+		s.culprit, s.nodeError = m, e
+	}
+	s.stop()
+	s.checkClosed()
+}
+
+// fail notes a failure that is no node's.
+func (s *Session) fail(err error) {
+	if s.culprit == nil && s.cause == nil && !s.killed {
+		s.cause = err
+	}
+	s.stop()
+}

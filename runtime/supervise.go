@@ -219,6 +219,12 @@ func (s *Session) onStatus(m *member, st channel.Status) {
 		m.metrics = st.Metrics
 	case channel.EventGivenUp:
 		s.onGivenUp(m, st)
+	case channel.EventSpans:
+		for _, span := range st.Spans {
+			if s.c.Traced != nil {
+				s.c.Traced(m.ID, span)
+			}
+		}
 	case channel.EventClosed:
 		m.unread = st.Unread
 		if m.reopening != notReopening {
@@ -387,29 +393,4 @@ func (s *Session) settle(m *member) {
 		s.failNode(m, nil)
 	}
 	s.checkClosed()
-}
-
-// failNode notes that a node failed; the first one is the cause, what follows
-// is taken for its consequence.
-func (s *Session) failNode(m *member, e *NodeError) {
-	s.setState(m, StateFailed)
-	if s.culprit == nil && s.cause == nil && !s.killed {
-		if n := m.restarts + len(m.reopened); n > 0 {
-			if e == nil {
-				e = &NodeError{}
-			}
-			e.Restarts = n
-		}
-		s.culprit, s.nodeError = m, e
-	}
-	s.stop()
-	s.checkClosed()
-}
-
-// fail notes a failure that is no node's.
-func (s *Session) fail(err error) {
-	if s.culprit == nil && s.cause == nil && !s.killed {
-		s.cause = err
-	}
-	s.stop()
 }

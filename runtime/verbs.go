@@ -41,22 +41,19 @@ func Down(ctx context.Context, e Engine, project string, uid int) error {
 	if taken != nil {
 		return errors.Join(taken, err)
 	}
-	return errors.Join(err, p.wipe(), p.leave(), removeProbes(ctx, e, uid))
+	removeProbes(ctx, e, uid)
+	return errors.Join(err, p.wipe(), p.leave())
 }
 
 // removeProbes removes what belongs to no project: a start that is killed while it
-// looks whether the engine sees this machine's memory has none yet.
-func removeProbes(ctx context.Context, e Engine, uid int) error {
-	left, err := Leftovers(ctx, e, uid)
-	if err != nil {
-		return err
-	}
+// looks whether the engine sees this machine's memory has none yet. It may be
+// another's, so that it is no failure of this project if it cannot be removed.
+func removeProbes(ctx context.Context, e Engine, uid int) {
+	left, _ := Leftovers(ctx, e, uid)
 	left = slices.DeleteFunc(left, func(l Leftover) bool { return l.Project != "" })
-	if len(left) == 0 {
-		return nil
+	if len(left) > 0 {
+		_, _ = RemoveLeftovers(ctx, e, uid, left)
 	}
-	_, err = RemoveLeftovers(ctx, e, uid, left)
-	return err
 }
 
 // takeOver locks the project, after asking all that run it to stop. Sessions whose

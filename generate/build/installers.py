@@ -44,7 +44,7 @@ def uv_install(uv):
 
 
 def uv_environment():
-    env = dict(environment(), UV_CACHE_DIR=compiled("uv", UV_DOWNLOADS), UV_LINK_MODE="copy", UV_NO_PROGRESS="1")
+    env = dict(environment(), UV_CACHE_DIR=own_cache("uv", UV_DOWNLOADS), UV_LINK_MODE="copy", UV_NO_PROGRESS="1")
     env["UV_PYTHON_DOWNLOADS"] = "never"
     # Indexes stall at times: another request mostly does not.
     env.setdefault("UV_HTTP_TIMEOUT", "15")
@@ -71,7 +71,7 @@ def with_uv(uv, arguments):
     return f"uv could not install the packages (exit code {code})" if code else ""
 
 
-def compiled(installer, downloads):
+def own_cache(installer, downloads):
     """A cache for an installer in which builds find what was compiled on the same
     base with the same Debian packages, and what was downloaded by any: a package
     compiled against other headers is another one, and neither uv nor pip sees that."""
@@ -157,7 +157,7 @@ def configured_pip():
 
 
 def with_pip(arguments):
-    env = dict(environment(), PIP_CACHE_DIR=compiled("pip", PIP_DOWNLOADS))
+    env = dict(environment(), PIP_CACHE_DIR=own_cache("pip", PIP_DOWNLOADS))
     options = ["--disable-pip-version-check", "--no-compile", "--no-input", "--progress-bar=off"]
     if pip_version() >= (22, 3):  # the first that installs into another environment
         run([sys.executable, "-m", "pip", "--python", VENV + "/bin/python", "install", *options, *arguments], env)

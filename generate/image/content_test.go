@@ -132,10 +132,17 @@ func TestSharedLayers(t *testing.T) {
 func TestCompiledOnce(t *testing.T) {
 	c := engine(t)
 	const deps = ", build_dependencies: [gcc, libc6-dev"
-	list := images(t, unique(), "python_packages: [webrtcvad==2.0.10]"+deps+"]",
+	mark := unique()
+	list := images(t, mark, "python_packages: [webrtcvad==2.0.10]"+deps+"]",
 		"python_packages: [webrtcvad==2.0.10, six==1.16.0]"+deps+"]", "python_packages: [webrtcvad==2.0.10]"+deps+", libffi-dev]")
-	for i := range list { // with a cache that nobody has used yet
-		list[i].Dockerfile = bytes.ReplaceAll(list[i].Dockerfile, []byte("id=medianode,"), []byte("id=medianode-"+list[0].Key[:12]+","))
+	// With a cache that nobody has used yet.
+	fresh := func(img generate.Image) generate.Image {
+		img.Dockerfile = bytes.ReplaceAll(img.Dockerfile, []byte("id=medianode,"), []byte("id=medianode-"+mark+","))
+		return img
+	}
+	original := list[0]
+	for i := range list {
+		list[i] = fresh(list[i])
 	}
 	remove(t, c, list)
 	_, log := build(t, c, false, list...)
@@ -149,6 +156,13 @@ func TestCompiledOnce(t *testing.T) {
 		if got := inside(t, img.Ref, "import webrtcvad; print(webrtcvad.valid_rate_and_frame_length(16000, 320))"); got != "True" {
 			t.Errorf("%s: %s", img.Node, got)
 		}
+	}
+	// Compiled anew it is the same.
+	before := diffIDs(t, c, list[0].Ref)
+	mark = unique()
+	_, log = build(t, c, false, fresh(original))
+	if after := diffIDs(t, c, list[0].Ref); !slices.Equal(before, after) || !strings.Contains(log, " Building webrtcvad==2.0.10") {
+		t.Errorf("layers\n%s\nthen\n%s\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"), log)
 	}
 }
 

@@ -92,6 +92,9 @@ type Command struct {
 	// Params are the node's in this session, over those of its configuration;
 	// of CommandOpen.
 	Params map[string]any `json:"params,omitempty"`
+	// Trace asks for spans of frames that have a trace id, and a source for one
+	// a second; of CommandOpen.
+	Trace bool `json:"trace,omitempty"`
 }
 
 // The commands. A container node opens a session's channels and calls the
@@ -136,6 +139,9 @@ type Status struct {
 	// EventMetrics: every metric of the node in this session, as it stands.
 	Metrics []Metric `json:"metrics,omitempty"`
 
+	// EventSpans: what became of sampled frames.
+	Spans []Span `json:"spans,omitempty"`
+
 	// EventReport: how every session is, by name, also of those that have ended.
 	Sessions map[string]string `json:"sessions,omitempty"`
 
@@ -170,6 +176,18 @@ type Metric struct {
 	P99   float64 `json:"p99,omitempty"`
 }
 
+// Span is what a node did with one frame that has a trace id. Times are
+// CLOCK_MONOTONIC in ns.
+type Span struct {
+	Trace    string `json:"trace"` // 32 hex digits
+	Port     string `json:"port"`
+	Source   string `json:"source,omitempty"` // node.port of the producer; empty: this node is the frame's source
+	Sequence uint64 `json:"sequence,omitempty"`
+	Sent     uint64 `json:"sent,omitempty"` // when the frame was sent to the node
+	Start    uint64 `json:"start"`          // the node takes it
+	End      uint64 `json:"end"`            // and is done with it
+}
+
 // The events, in the order in which a node that fares well sends them.
 const (
 	EventHello    = "hello"    // the process runs, its module is not imported yet
@@ -181,6 +199,7 @@ const (
 	EventMetrics = "metrics"
 	// EventGivenUp tells of a frame that the node has died with often enough.
 	EventGivenUp = "given_up"
+	EventSpans   = "spans"  // likewise
 	EventClosed  = "closed" // the session's last frame is sent
 	EventReport  = "report"
 	EventBye     = "bye"

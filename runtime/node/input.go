@@ -23,11 +23,15 @@ type Frame struct {
 	Payload    []byte
 	sample     channel.Sample
 	in         *input
+	began      uint64 // of a frame with a trace id, if somebody wants to know
 }
 
 // Release gives the memory back. A node may keep as many frames of a
 // connection as its hold says; the next ones wait until then. Once a frame.
 func (f Frame) Release() {
+	if f.began != 0 {
+		f.in.tracer.released(f)
+	}
 	if f.in != nil && f.sample.Release() == nil {
 		<-f.in.room
 	}
@@ -40,6 +44,8 @@ type input struct {
 	sub   *channel.Subscriber
 	begun *atomic.Bool // every producer has been there
 	room  chan struct{}
+
+	tracer *tracer // nil: nobody wants spans
 }
 
 type arrival struct {
@@ -72,6 +78,9 @@ func (p *Ports) ReceiveOrEnd(ctx context.Context) (f Frame, ended bool, err erro
 	a := p.next(ctx)
 	switch {
 	case a.err == nil:
+		if a.in.tracer != nil {
+			a.in.tracer.received(&a.frame)
+		}
 		return a.frame, false, nil
 	case !errors.Is(a.err, io.EOF) && !errors.Is(a.err, ErrIncomplete):
 		return Frame{}, false, a.err

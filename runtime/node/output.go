@@ -15,6 +15,9 @@ type output struct {
 	channel.Output
 	channels []*channel.Publisher
 	unread   atomic.Uint64
+
+	tracer *tracer // nil: nobody wants spans
+	source bool    // the node has no inputs
 }
 
 // Loan is a frame to be written in place: Header (kind, time, format) and
@@ -70,6 +73,9 @@ func (l Loan) Send(ctx context.Context) error {
 	if l.n == 0 {
 		l.out.unread.Add(1)
 		return nil
+	}
+	if l.out.tracer != nil {
+		l.out.tracer.sending(l.Header, l.out.Port, l.out.source)
 	}
 	// Copies first: what is sent must not be touched any more. The one that
 	// may wait is sent first, so that an interrupted send reaches nobody.

@@ -21,6 +21,7 @@ class Command(NamedTuple):
     what: str
     session: str
     params: dict[str, Any]
+    trace: bool  # of open: what becomes of sampled frames is wanted
 
 
 class Commands:
@@ -64,7 +65,8 @@ class Commands:
             del got
         finally:
             self._hearing.release()
-        command = Command(value.get("command", ""), value.get("session") or "main", value.get("params") or {})
+        params, trace = value.get("params") or {}, bool(value.get("trace"))
+        command = Command(value.get("command", ""), value.get("session") or "main", params, trace)
         if command.what == "stop":
             self._stop(command.session)
         self._pending.append(command)

@@ -8,6 +8,7 @@ from collections import deque
 from typing import Any, Callable, Optional, Protocol
 
 from . import _iox
+from ._commands import Command
 from ._errors import Abandoned, WouldBlock
 from ._life import Life
 from ._log import at_work, print_kept
@@ -199,7 +200,7 @@ class Lane:
 class Crew(Keeper, Protocol):
     """A keeper whose sessions have threads of their own."""
 
-    def opens(self, lane: Lane, name: str, params: dict[str, Any]) -> None:
+    def opens(self, lane: Lane, told: Command) -> None:
         """Open a session on this thread."""
 
     def fails(self, lane: Lane, problem: NodeFailure) -> None:
@@ -218,13 +219,13 @@ class Worker(Lane):
     What others have it do waits until its session is between two calls.
     """
 
-    def __init__(self, life: Life, crew: Crew, wait: str, name: str, params: dict[str, Any]) -> None:
+    def __init__(self, life: Life, crew: Crew, wait: str, told: Command) -> None:
         self._bell = _iox.Bell()
         self._asked: deque[Callable[[Session], Any]] = deque()
         super().__init__(life, crew, wait, self, lambda: bool(self._asked))
-        self._crew, self._session, self._params = crew, name, params
+        self._crew, self._told = crew, told
         # Not waited for at the end of the process: it may hang in the node's code.
-        self._thread = threading.Thread(target=self._run, name=f"medianode-{name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"medianode-{told.session}", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -269,9 +270,9 @@ class Worker(Lane):
             self._bell.close()
 
     def _work(self) -> None:
-        name = self._session
+        name = self._told.session
         try:
-            self._crew.opens(self, name, self._params)
+            self._crew.opens(self, self._told)
         except NodeFailure as problem:
             self._keeper.failed(self, name, problem)
         while self.sessions:

@@ -11,6 +11,7 @@ from ._frame import Frame
 from ._header import CONTROL, DISCONTINUITY, END_OF_STREAM, FAILED, KINDS, Header
 from ._log import write
 from ._output import Complete, NowhereLoan, OutputPort
+from ._spans import Spans
 from ._wait import Check
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class Ports:
         self.unread: dict[str, int] = {}
         self.letters: list[dict[str, Any]] = []  # of frames that were given up, not told yet
         self._turn = 0
+        self.spans: Optional[Spans] = None  # nobody wants them
         try:
             for output in config.outputs:
                 self.outputs[output.port] = OutputPort(transport, output, session)
@@ -225,6 +227,8 @@ class Ports:
                 header.pts = cause._header.pts
             if frame is not cause:
                 header.trace_id = cause._header.trace_id
+        if self.spans is not None:
+            self.spans.sending(header, frame._out)
         output.send(frame, header, patience)
 
     def loan(self, header: Header, size: int, port: str, complete: Complete, patience: Check) -> HostLoan:

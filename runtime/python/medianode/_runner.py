@@ -11,7 +11,7 @@ from typing import Any, NoReturn, Optional
 
 from . import _fork, _iox, _process
 from ._cgroup import Usage, whole_use
-from ._commands import Commands
+from ._commands import Command, Commands
 from ._config import NodeConfig, from_environment
 from ._errors import Abandoned, ChannelError, ConfigError
 from ._host import LoadHost
@@ -191,10 +191,10 @@ class Runner:
         told = self._commands.next()
         if told is None:
             return False
-        command, name, params = told
+        command, name = told.what, told.session
         lane = self._lanes.get(name)
         if command == "open":
-            self._open(name, params)
+            self._open(told)
         elif command == "start" and lane is not None:
             lane.do(name, Session.start)
         elif command == "stop" and lane is not None:
@@ -223,7 +223,8 @@ class Runner:
         """All threads that run the node's code; any thread may ask."""
         return [self._lane, *(lane for lane in list(self._lanes.values()) if lane is not self._lane)]
 
-    def _open(self, name: str, params: dict[str, Any]) -> None:
+    def _open(self, told: Command) -> None:
+        name = told.session
         with self._deciding:
             if name in self._lanes or self._prototype is None or self._doomed:
                 log(f"session {name} is open already")
@@ -236,24 +237,27 @@ class Runner:
             gc.collect()
         if self._prototype.concurrent:
             self._workers = [w for w in self._workers if w.alive]
-            worker = Worker(self.life, self, self._config.wait, name, params)
+            worker = Worker(self.life, self, self._config.wait, told)
             self._lanes[name] = worker
             self._workers.append(worker)
             worker.start()
             return
         try:
-            self.opens(self._lane, name, params)
+            self.opens(self._lane, told)
         except NodeFailure as problem:
             self.failed(self._lane, name, problem)
 
-    def opens(self, lane: Lane, name: str, params: dict[str, Any]) -> None:
+    def opens(self, lane: Lane, told: Command) -> None:
         """Open a session on this thread."""
+        name = told.session
         lane.begin(name)
         assert self._prototype is not None
         session = Session(
             name, self._prototype, self._config, self._transport, lane.caller,
-            lane.patience, self._stopping, self._foreign_patience, lane.turn, params,
+            lane.patience, self._stopping, self._foreign_patience, lane.turn, told.params,
         )  # fmt: skip
+        if told.trace:
+            session.trace()
         lane.add(session)
         session.guard = functools.partial(self._watch.guard, session)
         session.gave_up = functools.partial(self._tell, lane, "given_up", name)
@@ -284,6 +288,7 @@ class Runner:
         lane.drop(session)
         self._watch.forget(session)
         self.status.tell_metrics(lane.patience, session, last=True)
+        self.status.tell_spans(lane.patience, session, last=True)
         self._note_end(name, "closed")
         self._lanes.pop(name, None)
         self._tell(lane, "closed", name, unread=session.unread)

@@ -13,6 +13,7 @@ from ._host import attach
 from ._node import Node
 from ._ports import Ports, log
 from ._sessionhost import SessionHost
+from ._spans import Spans
 from ._user import Caller, NodeFailure, failure
 from ._wait import Check
 
@@ -77,6 +78,10 @@ class Session(SessionHost):
         except Exception as err:
             raise NodeFailure("open", str(err)) from err
 
+    def trace(self) -> None:
+        """Note what becomes of sampled frames; a source samples them."""
+        self._spans = self.ports.spans = Spans(not self._config.inputs)
+
     def open(self) -> None:
         """Call the node's open."""
         try:
@@ -128,6 +133,8 @@ class Session(SessionHost):
         if not self._config.inputs:
             return self._produce()
         self.ports.done()  # the call for what was taken before has returned
+        if self._spans is not None:
+            self._spans.end()
         try:
             got: Any = self.ports.take_all() if self._batches else self.ports.take()
         except Exception as err:
@@ -137,6 +144,8 @@ class Session(SessionHost):
         if got:
             if not self._started:  # a producer has begun, so all have; the command is on its way
                 self.start()
+            if self._spans is not None:
+                self._spans.begin(got if self._batches else (got,))
             if self._batches:
                 self._process_batch(got)
             else:

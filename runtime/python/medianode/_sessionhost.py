@@ -12,6 +12,7 @@ from ._log import Log
 from ._metrics import Metrics
 from ._node import Node
 from ._ports import Ports
+from ._spans import Spans
 from ._wait import Check
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class SessionHost:
         self._early: list[Frame] = []
         self._stop = False
         self._stopping = stopping
+        self._spans: Optional[Spans] = None
         self._given = 0  # frames that a call has sent by itself
 
     @property
@@ -75,6 +77,8 @@ class SessionHost:
                 if inherits:
                     header.pts = cause._header.pts
                 header.trace_id = cause._header.trace_id
+            if self._spans is not None:
+                self._spans.sending(header, port)
 
         return self.ports.loan(header, size, port, complete, patience)
 

@@ -52,6 +52,19 @@ class Status:
         finally:
             self._lock.release()
 
+    def tell_spans(self, patience: Check, session: Session, last: bool = False) -> None:
+        """Send what became of sampled frames; unless they are the last, only if there is room."""
+        spans = session.ports.spans
+        if spans is None or not self._lock.acquire(last):
+            return
+        try:
+            if last or not self._publisher.would_block():
+                told = spans.take()
+                if told:
+                    self._send(patience, "spans", session.session, {"spans": told})
+        finally:
+            self._lock.release()
+
     def drain(self, patience: Check) -> None:
         """Wait until the runtime has read everything."""
         self._publisher.drain(patience)

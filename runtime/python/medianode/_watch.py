@@ -137,6 +137,7 @@ class Watch:
         for session in [s for lane in lanes for s in list(lane.sessions.values())]:
             try:
                 self._runner.status.tell_metrics(_give_up_at(now + TELL_WITHIN), session)
+                self._runner.status.tell_spans(_give_up_at(now + TELL_WITHIN), session)
             except Abandoned:
                 pass  # the runtime reads nothing now; the last figures are told at the end
 

@@ -1,0 +1,82 @@
+"""What a node tells of sampled frames."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from fake_runtime import FakeRuntime, NodeProcess, ended, entering, leaving, until
+from nodes import NODES, write
+
+from medianode import Frame
+from medianode._header import TEXT, new_header
+from medianode._spans import _MOST, Spans
+
+
+def test_a_source_samples_one_frame_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 5_000_000_000
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now)
+    spans = Spans(source=True)
+    seen = []
+    for _ in range(3000):
+        header = new_header(TEXT)
+        spans.sending(header, "output")
+        if any(header.trace_id):
+            seen.append(bytes(header.trace_id).hex())
+        now += 1_000_000
+    told = spans.take()
+    assert [s["trace"] for s in told] == seen
+    assert [s["start"] for s in told] == [5_000_000_000, 6_000_000_000, 7_000_000_000]
+    assert len(set(seen)) == 3
+    assert spans.take() == []
+
+
+def test_a_frame_that_has_a_trace_keeps_it() -> None:
+    header = new_header(TEXT)
+    header.trace_id[3] = 7
+    spans = Spans(source=True)
+    spans.sending(header, "output")
+    assert header.trace_id[3] == 7
+    assert not any(header.trace_id[4:])
+    Spans(source=False).sending(header := new_header(TEXT), "output")
+    assert not any(header.trace_id)
+
+
+def test_nobody_takes_them() -> None:
+    spans = Spans(source=False)
+    frame = Frame.from_text("x")
+    frame._header.trace_id[0] = 1
+    for _ in range(2 * _MOST):
+        spans.begin([frame, Frame.from_text("not sampled")])
+        spans.end()
+        spans.end()
+    assert len(spans.take()) == _MOST
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_node_tells_of_them(runtime: FakeRuntime, tmp_path: Path, asked: bool) -> None:
+    into, out = runtime.create(runtime.spec("in")), runtime.create(runtime.spec("out"))
+    writer, reader = runtime.publisher(into), runtime.subscriber(out)
+    node = NodeProcess(runtime, "user:Same", write(tmp_path, NODES), inputs=[entering(into)], outputs=[leaving(out)])
+    node.expect("hello")
+    node.expect("loaded")
+    node.tell("open", trace=asked)
+    node.expect("ready")
+    node.tell("start")
+    header = new_header(TEXT)
+    header.trace_id[:] = list(range(16))
+    writer.send(header, memoryview(b"hi"), until(10))
+    got = reader.receive(until(10))
+    assert bytes(got.header.trace_id) == bytes(range(16))
+    del got
+    writer.end()
+    assert ended(reader.receive(until(10)))
+    if asked:
+        span = node.expect("spans")["spans"][0]
+        assert span["trace"] == bytes(range(16)).hex()
+        assert span["source"].endswith(".output")
+        assert span["sent"] <= span["start"] <= span["end"]
+    node.expect("closed")
+    node.tell("exit")
+    node.expect("bye")
