@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -34,6 +36,7 @@ var imports = map[string][]string{
 	"runtime/builtin":             {"runtime/channel", "runtime/node", "schemas/pipeline"},
 	"runtime/channel":             {},
 	"runtime/channel/channeltest": {"runtime/channel"},
+	"runtime/enginetest":          {},
 	"runtime/iox":                 {"runtime/channel"},
 	"runtime/node":                {"runtime/channel"},
 	"runtime/python":              {},
@@ -102,6 +105,25 @@ func TestOnlyIoxUsesC(t *testing.T) {
 	for _, p := range packages(t) {
 		if len(p.CgoFiles) > 0 && p.ImportPath != module+"/runtime/iox" {
 			t.Errorf("%s uses cgo: %v", p.ImportPath, p.CgoFiles)
+		}
+	}
+}
+
+// TestFaultsAreTested wants every test that FAULTS.md names to be there.
+func TestFaultsAreTested(t *testing.T) {
+	text, err := os.ReadFile("runtime/FAULTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "git", "grep", "-hoE", "(func|def|fn) [A-Za-z0-9_]+", "--", "*.go", "*.py", "*.rs").Output()
+	if err != nil {
+		t.Skipf("skipped: no git, or no repository: %v", err)
+	}
+	there := string(out)
+	for _, name := range regexp.MustCompile(`\bTest[A-Z]\w+|\btest_\w+|\btests::\w+`).FindAllString(string(text), -1) {
+		name = strings.TrimPrefix(name, "tests::")
+		if !regexp.MustCompile(`(?m)^\w+ ` + name + `$`).MatchString(there) {
+			t.Errorf("there is no test %s", name)
 		}
 	}
 }

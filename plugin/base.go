@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
-	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
 
 	"github.com/medianode/docker-medianode/generate"
@@ -97,11 +96,11 @@ func (e *env) baseBuild(ctx context.Context, o baseOptions) error {
 	if err := checkTag(o.Tag); err != nil {
 		return err
 	}
-	info, err := e.cli.Client().Info(ctx, client.InfoOptions{})
+	info, err := e.info(ctx)
 	if err != nil {
-		return e.unanswered(err)
+		return err
 	}
-	img, err := generate.Base(d, o.Tag, info.Info.Architecture)
+	img, err := generate.Base(d, o.Tag, info.Architecture)
 	if err != nil {
 		return err
 	}

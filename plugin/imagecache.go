@@ -10,8 +10,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/moby/moby/client"
-
 	"github.com/medianode/docker-medianode/generate/image/cache"
 	"github.com/medianode/docker-medianode/generate/image/store"
 )
@@ -70,9 +68,9 @@ func (r *remarks) print(w io.Writer) {
 
 // engineCache is the image cache for the engine that answers.
 func (e *env) engineCache(ctx context.Context) (*cache.Cache, func() error, error) {
-	info, err := e.cli.Client().Info(ctx, client.InfoOptions{})
+	info, err := e.info(ctx)
 	if err != nil {
-		return nil, nil, e.unanswered(err)
+		return nil, nil, err
 	}
-	return e.imageCache(ctx, info.Info.ID)
+	return e.imageCache(ctx, info.ID)
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 
 	"github.com/medianode/docker-medianode/generate"
@@ -129,18 +130,35 @@ type machine struct {
 
 // machine asks the engine, in the attached form.
 func (e *env) machine(ctx context.Context) (machine, error) {
-	info, err := e.cli.Client().Info(ctx, client.InfoOptions{})
+	info, err := e.info(ctx)
 	if err != nil {
-		return machine{}, e.unanswered(err)
+		return machine{}, err
 	}
 	return machine{generate.Host{
-		CPUs: float64(info.Info.NCPU), Memory: info.Info.MemTotal, Arch: info.Info.Architecture, Form: generate.Attached,
-	}, info.Info.ID}, nil
+		CPUs: float64(info.NCPU), Memory: info.MemTotal, Arch: info.Architecture, Form: generate.Attached,
+	}, info.ID}, nil
+}
+
+// answerTime is how long an engine may take to say what it is. One that is
+// frozen takes connections and never answers.
+const answerTime = 15 * time.Second
+
+// info is what the engine says of itself; the first question of most verbs.
+func (e *env) info(ctx context.Context) (system.Info, error) {
+	asking, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	got, err := e.cli.Client().Info(asking, client.InfoOptions{})
+	if err != nil && ctx.Err() == nil {
+		err = e.unanswered(err)
+	}
+	return got.Info, err
 }
 
 // engine is an engine that answers.
 func (e *env) engine(ctx context.Context) (runtime.Engine, error) {
-	if _, err := e.cli.Client().Ping(ctx, client.PingOptions{}); err != nil {
+	asking, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	if _, err := e.cli.Client().Ping(asking, client.PingOptions{}); err != nil {
 		return nil, e.unanswered(err)
 	}
 	return runtime.NewEngine(e.cli, nil)
@@ -149,6 +167,9 @@ func (e *env) engine(ctx context.Context) (runtime.Engine, error) {
 // unanswered says in one line where no engine answers, and why.
 func (e *env) unanswered(err error) error {
 	text := strings.TrimSpace(err.Error())
+	if errors.Is(err, context.DeadlineExceeded) { // whose text names a request
+		text = "it takes the question and does not answer it"
+	}
 	if client.IsErrConnectionFailed(err) {
 		// The client's own text guesses; the reason is at its end.
 		_, why, _ := strings.Cut(text, "running: ")

@@ -172,13 +172,14 @@ func (e *env) warnUnset(s *source) error {
 	return unset.Format(e.cli.Err(), s.text, e.color())
 }
 
-// interruptible gives a context that the first Ctrl-C ends, and the signals
-// after it. SIGTERM and SIGHUP count as Ctrl-C; so does the Docker CLI's own
-// end, which it tells by the context.
+// interruptible gives a context that the first Ctrl-C ends, and tells of the
+// second. SIGTERM and SIGHUP count as Ctrl-C; so does the Docker CLI's own end,
+// which it tells by the context. The third one ends the process, whatever it is
+// at: it may be waiting for an engine that does not answer.
 func interruptible(ctx context.Context) (context.Context, <-chan os.Signal, func()) {
 	first, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 3)
-	again := make(chan os.Signal, 3)
+	again := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	// Whoever read stdout or stderr may have gone, as head does: that is an
 	// error of a write and must not end the process before it has cleaned.
@@ -186,14 +187,19 @@ func interruptible(ctx context.Context) (context.Context, <-chan os.Signal, func
 	signal.Notify(pipes, syscall.SIGPIPE)
 	stopped := make(chan struct{})
 	go func() {
-		for {
+		for more := 0; ; {
 			select {
 			case s := <-signals:
 				switch {
 				case first.Err() == nil:
 					cancel(errInterrupted)
-				case s != syscall.SIGHUP: // a closed terminal says it more than once
+				case s == syscall.SIGHUP: // a closed terminal says it more than once
+				case more == 0:
+					more++
 					again <- s
+				default:
+					fmt.Fprintln(os.Stderr, "left as it is; 'docker medianode down' removes it")
+					os.Exit(exitInterrupted)
 				}
 			case <-stopped:
 				return
@@ -223,7 +229,7 @@ func interrupted(ctx context.Context, err error) error {
 }
 
 // follow waits for the session's end; the first interrupt stops it well, the
-// second at once, the third leaves it to "down".
+// second at once.
 func follow(ctx context.Context, s *runtime.Session, again <-chan os.Signal, w interface{ Write([]byte) (int, error) }) error {
 	err := s.Wait(ctx)
 	if ctx.Err() == nil {
@@ -233,29 +239,26 @@ func follow(ctx context.Context, s *runtime.Session, again <-chan os.Signal, w i
 	rest := context.WithoutCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Stop(rest) }()
-	for kills := 0; ; {
+	for {
 		select {
 		case err := <-ended:
 			return err
 		case <-again:
-			if kills++; kills > 1 {
-				fmt.Fprintln(w, "left as it is; 'docker medianode down' removes it")
-				os.Exit(exitInterrupted)
-			}
 			fmt.Fprintln(w, "killing")
 			s.Kill()
 		}
 	}
 }
 
-// report prints what happened on stdout, and keeps it in the state directory.
+// report prints what happened on stdout, and keeps it in the state directory; if
+// that cannot be, as on a full disk, it is printed all the same.
 func (e *env) report(p *prepared, r runtime.Report, o upOptions) error {
 	kept, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}
 	if err := p.keep("report.json", append(kept, '\n')); err != nil {
-		return err
+		fmt.Fprintln(e.cli.Err(), "warning: the report cannot be kept:", err)
 	}
 	if o.events != nil {
 		o.events.report = &r

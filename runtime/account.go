@@ -171,6 +171,9 @@ func ending(e *NodeError, c *Container, early bool) string {
 		when = " before its streams ended"
 	}
 	text := "exited"
+	if c.ExitCode == unknownExit {
+		return "ended" + when + ", and the engine did not answer when asked how"
+	}
 	switch {
 	case e.OOM && c.Memory > 0:
 		text, advice = "killed at its memory limit of "+size(uint64(c.Memory)), raiseMemory

@@ -106,7 +106,7 @@ func (s *Session) watch() error {
 			if query.Since.IsZero() {
 				query.Since = began
 			}
-			query.Listening = func() {}
+			query.Listening = func() { s.group.Go(s.foundEngine) }
 			pause(s.life, wait)
 		}
 	})
@@ -120,20 +120,6 @@ func (s *Session) watch() error {
 	case <-s.upCtx.Done():
 		return s.upCtx.Err()
 	}
-}
-
-// lostEngine is a warning, once: data flows without the engine.
-func (s *Session) lostEngine(err error) {
-	text := "the engine's events ended; deaths of containers are noticed later"
-	for _, w := range s.warnings {
-		if len(w) >= len(text) && w[:len(text)] == text {
-			return
-		}
-	}
-	if err != nil {
-		text += ": " + err.Error()
-	}
-	s.warn(text)
 }
 
 func (s *Session) onEvent(e Event) {
@@ -157,11 +143,13 @@ func (s *Session) awaitNow(m *member, e Event) {
 
 // await finds out how a container ended that is ending: its event says so, or
 // its process has let its status channel go. The engine may need a moment to
-// know; without an event, the process may need as long as it likes. Whoever
-// finds it out first tells.
+// know; without an event, a process that has said that it ends may need as long
+// as it likes. One that has not is dead, whatever the engine believes: it loses
+// deaths when its containerd is killed. Whoever finds it out first tells.
 func (s *Session) await(m *member, p *process, e Event) {
 	var c Container
 	var err error
+	forced := false
 	for end := time.Now().Add(killGrace); ; {
 		select {
 		case <-p.ended:
@@ -175,7 +163,10 @@ func (s *Session) await(m *member, p *process, e Event) {
 		if err == nil && p.later && c.Started.After(e.Time) && !e.Time.IsZero() {
 			return // the event is of the process before
 		}
-		if (err != nil || e.Container != "") && time.Now().After(end) {
+		if late := time.Now().After(end); late && err == nil && e.Container == "" && !forced && s.isSilent(p) {
+			forced, end = true, time.Now().Add(lookTimeout)
+			s.post(func() { s.sendSignal(m, "SIGKILL") })
+		} else if late && (err != nil || e.Container != "" || forced) {
 			break
 		}
 		pause(s.life, lookEvery)
@@ -184,7 +175,7 @@ func (s *Session) await(m *member, p *process, e Event) {
 		// The engine cannot tell; the event may.
 		c = Container{ID: e.Container, Service: m.Service, State: "exited", ExitCode: e.ExitCode}
 		if e.Container == "" {
-			c.ExitCode = -1
+			c.ExitCode = unknownExit
 		}
 	}
 	s.post(func() {
@@ -196,6 +187,13 @@ func (s *Session) await(m *member, p *process, e Event) {
 	})
 }
 
+// isSilent says whether a process has told neither its end nor a failure.
+func (s *Session) isSilent(p *process) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.bye == nil && p.failure == nil
+}
+
 func (s *Session) inspect(m *member, id string) (Container, error) {
 	if id == "" {
 		s.mu.Lock()
@@ -205,7 +203,7 @@ func (s *Session) inspect(m *member, id string) (Container, error) {
 	if id == "" {
 		return Container{}, errors.New("no container")
 	}
-	ctx, cancel := context.WithTimeout(s.life, callTimeout)
+	ctx, cancel := context.WithTimeout(s.life, lookTimeout)
 	defer cancel()
 	return s.c.Engine.Inspect(ctx, id)
 }
@@ -217,7 +215,7 @@ func (s *Session) sendSignal(m *member, name string) {
 		return
 	}
 	s.group.Go(func() {
-		ctx, cancel := context.WithTimeout(s.life, callTimeout)
+		ctx, cancel := context.WithTimeout(s.life, lookTimeout)
 		defer cancel()
 		if err := s.c.Engine.Kill(ctx, id, name); err != nil && s.life.Err() == nil {
 			s.post(func() { s.warn(fmt.Sprintf("node %s: %s: %v", m.ID, name, err)) })
@@ -229,7 +227,6 @@ func (s *Session) sendSignal(m *member, name string) {
 // last; before is the process before it, if any, whose lines are known.
 func (s *Session) follow(m *member, id string, p, before *process) {
 	defer close(p.logged)
-	options := LogOptions{Follow: true, Tail: "all"}
 	if before != nil {
 		select {
 		case <-before.logged:
@@ -240,10 +237,29 @@ func (s *Session) follow(m *member, id string, p, before *process) {
 			return
 		}
 	}
-	if !p.last.IsZero() {
-		options.Since = p.last.Format(time.RFC3339Nano)
+	for wait := firstDelay; ; wait = min(2*wait, lastDelay) {
+		err := s.readLog(m, id, p)
+		switch {
+		case s.life.Err() != nil:
+			return
+		case err != nil && !unanswered(err):
+			s.post(func() { s.warn(fmt.Sprintf("node %s: log: %v", m.ID, err)) })
+			return
+		case s.hasEnded(m, id, p):
+			return
+		}
+		pause(s.life, wait) // the engine ended the log, and not the container
 	}
+}
+
+// readLog reads on from the last line that was read, until the engine ends the
+// log.
+func (s *Session) readLog(m *member, id string, p *process) error {
+	options := LogOptions{Follow: true, Tail: "all"}
 	since := p.last
+	if !since.IsZero() {
+		options.Since = since.Format(time.RFC3339Nano)
+	}
 	line := func(l LogLine) {
 		if !l.Time.After(since) {
 			return
@@ -273,9 +289,19 @@ func (s *Session) follow(m *member, id string, p, before *process) {
 		m.log.line(LogLine{Time: time.Now(), Node: m.ID, Stream: "stderr", Text: leftOut})
 		err = read(s.life, LogOptions{Tail: lastLines, Since: since.Format(time.RFC3339Nano)}, func(w io.Writer) io.Writer { return w })
 	}
-	if err != nil && s.life.Err() == nil {
-		s.post(func() { s.warn(fmt.Sprintf("node %s: log: %v", m.ID, err)) })
+	return err
+}
+
+// hasEnded says whether a process is known to have ended, by others or by the
+// engine.
+func (s *Session) hasEnded(m *member, id string, p *process) bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
 	}
+	c, err := s.inspect(m, id)
+	return (err == nil && !c.isUp()) || (err != nil && !unanswered(err))
 }
 
 // readLogs waits for the ends of the logs of containers that have ended.

@@ -49,6 +49,11 @@ func NewEngine(cli command.Cli, progress api.EventProcessor) (Engine, error) {
 	return &docker{cli: cli, compose: service}, nil
 }
 
+func (d *docker) Ping(ctx context.Context) error {
+	_, err := d.cli.Client().Ping(ctx, client.PingOptions{})
+	return err
+}
+
 func (d *docker) LoadProject(ctx context.Context, file, project string) (*types.Project, error) {
 	return d.compose.LoadProject(ctx, api.ProjectLoadOptions{
 		ProjectName: project, ConfigPaths: []string{file}, WorkingDir: filepath.Dir(file), Offline: true,

@@ -11,6 +11,8 @@ import (
 // Engine is what the runtime asks of a container engine. Every call is given a
 // deadline by its caller, except the two streams, Logs and Events.
 type Engine interface {
+	// Ping says whether the engine answers.
+	Ping(ctx context.Context) error
 	LoadProject(ctx context.Context, file, project string) (*types.Project, error)
 	// Up makes and starts what is not running, and returns when all has started.
 	// Between the two it calls made with the project's containers, whose error

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,9 @@ type fakeEngine struct {
 	sees       bool
 	blind      bool          // no events
 	startFails int           // so many restarts fail
+	startError error         // by this; nil: errInjected
 	lag        time.Duration // between the start of the containers and the end of Up
+	ahead      time.Duration // of its clock
 }
 
 // script is what a container does.
@@ -95,6 +98,8 @@ func (f *fakeEngine) call(ctx context.Context, name string) error {
 	return nil
 }
 
+func (f *fakeEngine) Ping(ctx context.Context) error { return f.call(ctx, "ping") }
+
 func (f *fakeEngine) LoadProject(ctx context.Context, _, project string) (*types.Project, error) {
 	return &types.Project{Name: project}, f.call(ctx, "load")
 }
@@ -131,7 +136,7 @@ func (f *fakeEngine) Start(ctx context.Context, id string) error {
 	f.startFails--
 	f.mu.Unlock()
 	if fails {
-		return errInjected
+		return cmp.Or[error](f.startError, errInjected)
 	}
 	if c == nil || c.isUp() {
 		return errors.New("no such container, or it runs")
@@ -146,15 +151,22 @@ func (f *fakeEngine) Start(ctx context.Context, id string) error {
 
 func (f *fakeEngine) launch(service string, s *script) {
 	c := &fakeContainer{
-		Container: Container{ID: "id-" + service, Service: service, State: "running", Started: time.Now(), Memory: s.memory},
+		Container: Container{ID: "id-" + service, Service: service, State: "running", Started: f.now(), Memory: s.memory},
 		script:    s, engine: f, term: make(chan struct{}), done: make(chan struct{}),
 	}
 	c.ctx, c.kill = context.WithCancel(context.Background())
 	f.mu.Lock()
 	f.containers[c.ID] = c
 	f.mu.Unlock()
-	f.emit(Event{Time: time.Now(), Container: c.ID, Service: service, Action: "start"})
+	f.emit(Event{Time: f.now(), Container: c.ID, Service: service, Action: "start"})
 	go c.main()
+}
+
+// now is what the engine's clock says.
+func (f *fakeEngine) now() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Now().Add(f.ahead).Round(0)
 }
 
 func (f *fakeEngine) emit(e Event) {
@@ -310,7 +322,7 @@ func (c *fakeContainer) main() {
 	c.State, c.ExitCode, c.OOMKilled = "exited", code, c.script.oom && code == 137
 	c.engine.mu.Unlock()
 	close(c.done)
-	c.engine.emit(Event{Time: time.Now(), Container: c.ID, Service: c.Service, Action: "die", ExitCode: code})
+	c.engine.emit(Event{Time: c.engine.now(), Container: c.ID, Service: c.Service, Action: "die", ExitCode: code})
 }
 
 // at is a point where the script may do something else than go on.

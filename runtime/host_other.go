@@ -17,6 +17,8 @@ func free(string) (int64, error) { return math.MaxInt64, nil }
 
 func owner(os.FileInfo) int { return os.Getuid() }
 
+func descriptorLimit() int { return math.MaxInt32 }
+
 func kernel() string { return "" }
 
 func ask(int) error { return errors.ErrUnsupported }

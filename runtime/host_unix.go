@@ -62,6 +62,16 @@ func mapFile(path string) (mem []byte, unmap func() error, err error) {
 	return mem, func() error { return unix.Munmap(mem) }, nil
 }
 
+// descriptorLimit is how many files the process may have open. Go raises the
+// soft limit to the hard one when it starts.
+func descriptorLimit() int {
+	var r unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &r) != nil {
+		return math.MaxInt32
+	}
+	return bounded(uint64(r.Cur)) //nolint:unconvert // other systems have other types
+}
+
 // kernel is this machine's kernel release.
 func kernel() string {
 	var u unix.Utsname

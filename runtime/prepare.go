@@ -55,7 +55,7 @@ func (s *Session) prepare(ctx context.Context) error {
 			if s.handing {
 				return nil
 			}
-			return s.c.Engine.Down(ctx, s.c.Project, 0)
+			return s.removeProject(ctx)
 		})
 	}
 	if err := s.openDoor(); err != nil {
@@ -119,6 +119,9 @@ func (s *Session) furnish() error {
 }
 
 func (s *Session) openTransport() error {
+	if err := s.fitsDescriptors(); err != nil {
+		return err
+	}
 	t, err := s.c.Open(s.c.Domain, filepath.Join(s.c.Dir, "shm"))
 	if err != nil {
 		return fmt.Errorf("shared memory: %w", err)

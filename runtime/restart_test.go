@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -364,6 +365,26 @@ func TestEngineFailsToStartAgain(t *testing.T) {
 	r.end(s)
 	if w := strings.Join(s.Report().Warnings, "\n"); strings.Count(w, "injected") != 2 {
 		t.Errorf("warnings: %s", w)
+	}
+}
+
+// TestRestartWaitsForTheEngine: one that is away costs time and no attempts.
+func TestRestartWaitsForTheEngine(t *testing.T) {
+	r := newRig(t, 0)
+	r.again(Restart{Policy: "on-failure", MaxAttempts: 1})
+	r.engine.startFails, r.engine.startError = 5, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+	s := r.start()
+	before := r.out.len()
+	r.kill()
+	if !eventually(func() bool { return r.out.len() > before+20 && s.Report().Nodes[1].Restarts == 1 }) {
+		t.Errorf("%+v", s.Report())
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Errorf("Stop: %v", err)
+	}
+	r.end(s)
+	if w := s.Report().Warnings; len(w) != 1 {
+		t.Errorf("warnings: %q", w)
 	}
 }
 

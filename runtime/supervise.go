@@ -13,6 +13,8 @@ const (
 	termGrace = 2 * time.Second // from TERM to KILL
 	killGrace = 5 * time.Second // from KILL to giving a container up
 	logGrace  = 2 * time.Second // for the log of a container that has ended
+
+	unknownExit = -1 // the engine did not tell
 )
 
 // loop does what is posted until every node has ended, and serves the sessions of
@@ -349,6 +351,9 @@ func (s *Session) dismiss(m *member) {
 func (s *Session) settle(m *member) {
 	if m.dead == nil || m.exited || m.reviving || (m.hasControl() && !m.drained) {
 		return
+	}
+	if m.dead.ExitCode == unknownExit && m.bye != nil {
+		m.dead.ExitCode = 0 // it has told itself that it ends
 	}
 	s.noteCrash(m)
 	m.forgetReopening()

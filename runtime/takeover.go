@@ -274,7 +274,7 @@ func (s *Session) inherit(ctx context.Context) error {
 	}
 	var err error
 	if s.c.Engine != nil {
-		err = s.c.Engine.Down(ctx, s.c.Project, 0)
+		err = s.removeProject(ctx)
 	}
 	return errors.Join(err, p.wipe(), p.leave())
 }

@@ -129,7 +129,7 @@ class Usage:
             got = self._cgroup.sample()
             got["magic"], got["time_ns"] = MAGIC, time.time_ns()
             self._most = got["memory_most"] = max(self._most, got["memory"])
-            got["cpu_most"] = self._busiest(got["time_ns"], got["cpu_ns"])
+            got["cpu_most"] = self._busiest(time.monotonic_ns(), got["cpu_ns"])
             got["tmp"] = self._files()
             # Exact where samples are not, and too much by what is mapped of others' frames and of files.
             got["rss_peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

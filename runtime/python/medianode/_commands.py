@@ -21,7 +21,7 @@ class Command(NamedTuple):
     what: str
     session: str
     params: dict[str, Any]
-    trace: bool  # of open: what becomes of sampled frames is wanted
+    trace: bool  # note what becomes of sampled frames
 
 
 class Commands:
@@ -65,8 +65,8 @@ class Commands:
             del got
         finally:
             self._hearing.release()
-        params, trace = value.get("params") or {}, bool(value.get("trace"))
-        command = Command(value.get("command", ""), value.get("session") or "main", params, trace)
+        session, params = value.get("session") or "main", value.get("params") or {}
+        command = Command(value.get("command", ""), session, params, bool(value.get("trace")))
         if command.what == "stop":
             self._stop(command.session)
         self._pending.append(command)

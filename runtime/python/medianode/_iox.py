@@ -53,6 +53,17 @@ iox2 = _iceoryx2()
 # Where pip has put iceoryx2 and its metadata.
 PACKAGES: str = os.path.dirname(iox2.__path__[0])
 SHM = "/dev/shm"
+_PAGE = 4096
+# Of the runtime, and of what is built for it.
+WANTED = "0.10.0"
+
+
+def version() -> str:
+    """Return the version of the package that is here; empty if nothing says it."""
+    # By its directory: importlib.metadata takes longer to import than the rest of this package.
+    for path in glob.glob(os.path.join(PACKAGES, "iceoryx2-*.dist-info")):
+        return os.path.basename(path)[len("iceoryx2-") : -len(".dist-info")]
+    return ""
 
 
 def credit_name(channel: str) -> str:
@@ -60,18 +71,15 @@ def credit_name(channel: str) -> str:
     return channel + "~credit"
 
 
-def version() -> str:
-    """Return the version of the installed iceoryx2; empty if that cannot be told."""
-    # By its directory: importlib.metadata takes longer to import than the rest of this package.
-    for path in glob.glob(os.path.join(PACKAGES, "iceoryx2-*.dist-info")):
-        return os.path.basename(path)[len("iceoryx2-") : -len(".dist-info")]
-    return ""
-
-
 class Transport:
     """One iceoryx2 node in one domain; opens the services of channels that exist."""
 
     def __init__(self, domain: Domain) -> None:
+        # Its own errors say that a type does not fit, or that something failed inside it.
+        if (here := version()) not in ("", WANTED):
+            raise ChannelError(
+                f"this image has iceoryx2 {here}, and the runtime has {WANTED}: install iceoryx2=={WANTED} in it"
+            )
         self.domain = domain
         iox2.set_log_level(iox2.LogLevel.Error)
         config = iox2.config.default()
@@ -88,6 +96,8 @@ class Transport:
                 .create(iox2.ServiceType.Ipc)
             )
         except Exception as err:
+            if (have := _free(domain.root)) < _PAGE:
+                raise NoSpaceError(f"shared memory is full: {domain.root} has {have} bytes left") from err
             raise ChannelError(f"iceoryx2 node in {domain.root}: {err!r}: do all processes run as one user?") from err
 
     def _builder(self, name: str) -> Any:
@@ -200,8 +210,42 @@ def _open(builder: Any, name: str, create: bool) -> Any:
         raise ChannelError(f"channel {name}: cannot be {'created' if create else 'opened'}: {err}") from err
 
 
+def room(spec: Spec, writer: bool) -> None:
+    """Raise NoSpaceError if there is no room for what an end of a channel makes.
+
+    iceoryx2 maps sparse files and writes into them: where nothing is left, that
+    is SIGBUS and no error.
+    """
+    need = _pages(252 + 16 * spec.queue + 8 * spec.hold + _chunks(spec))  # a queue
+    if writer:
+        need = spec.max_subscribers * need + _data(spec)
+    need += _PAGE  # its events
+    if (have := _free(SHM)) < need:
+        raise NoSpaceError(f"channel {spec.name}: shared memory is full: it needs {need} bytes, {SHM} has {have} left")
+
+
+def _free(path: str) -> int:
+    s = os.statvfs(path)
+    return s.f_bavail * s.f_frsize
+
+
+def _pages(n: int) -> int:
+    return -(-n // _PAGE) * _PAGE
+
+
+def _chunks(spec: Spec) -> int:
+    return spec.max_subscribers * (spec.queue + spec.hold) + spec.history + spec.loans
+
+
+def _data(spec: Spec) -> int:
+    # As the runtime's channel.Spec.Sizes has it.
+    chunk = -(-(48 + 128 + max(1, spec.max_frame)) // 8) * 8
+    return _pages(_chunks(spec) * (chunk + 4) + 4 + 146)
+
+
 def new_publisher(service: Any, spec: Spec, domain: Domain) -> Any:
     """Make the writer's port and its memory."""
+    room(spec, writer=True)
     try:
         publisher = (
             service.publisher_builder()
@@ -234,10 +278,9 @@ def _populate(spec: Spec, domain: Domain, publisher: int) -> None:
             size = os.fstat(fd).st_size
             os.posix_fallocate(fd, 0, size)
         except OSError as err:
-            free = os.statvfs(SHM)
             raise NoSpaceError(
                 f"channel {spec.name}: shared memory is full: its frames need {size} bytes,"
-                f" {SHM} has {free.f_bavail * free.f_frsize} left: {err.strerror}"
+                f" {SHM} has {_free(SHM)} left: {err.strerror}"
             ) from err
         finally:
             os.close(fd)

@@ -200,7 +200,7 @@ class Lane:
 class Crew(Keeper, Protocol):
     """A keeper whose sessions have threads of their own."""
 
-    def opens(self, lane: Lane, told: Command) -> None:
+    def opens(self, lane: Lane, command: Command) -> None:
         """Open a session on this thread."""
 
     def fails(self, lane: Lane, problem: NodeFailure) -> None:
@@ -219,13 +219,13 @@ class Worker(Lane):
     What others have it do waits until its session is between two calls.
     """
 
-    def __init__(self, life: Life, crew: Crew, wait: str, told: Command) -> None:
+    def __init__(self, life: Life, crew: Crew, wait: str, command: Command) -> None:
         self._bell = _iox.Bell()
         self._asked: deque[Callable[[Session], Any]] = deque()
         super().__init__(life, crew, wait, self, lambda: bool(self._asked))
-        self._crew, self._told = crew, told
+        self._crew, self._command = crew, command
         # Not waited for at the end of the process: it may hang in the node's code.
-        self._thread = threading.Thread(target=self._run, name=f"medianode-{told.session}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"medianode-{command.session}", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -270,9 +270,9 @@ class Worker(Lane):
             self._bell.close()
 
     def _work(self) -> None:
-        name = self._told.session
+        name = self._command.session
         try:
-            self._crew.opens(self, self._told)
+            self._crew.opens(self, self._command)
         except NodeFailure as problem:
             self._keeper.failed(self, name, problem)
         while self.sessions:

@@ -223,8 +223,8 @@ class Runner:
         """All threads that run the node's code; any thread may ask."""
         return [self._lane, *(lane for lane in list(self._lanes.values()) if lane is not self._lane)]
 
-    def _open(self, told: Command) -> None:
-        name = told.session
+    def _open(self, command: Command) -> None:
+        name = command.session
         with self._deciding:
             if name in self._lanes or self._prototype is None or self._doomed:
                 log(f"session {name} is open already")
@@ -237,26 +237,26 @@ class Runner:
             gc.collect()
         if self._prototype.concurrent:
             self._workers = [w for w in self._workers if w.alive]
-            worker = Worker(self.life, self, self._config.wait, told)
+            worker = Worker(self.life, self, self._config.wait, command)
             self._lanes[name] = worker
             self._workers.append(worker)
             worker.start()
             return
         try:
-            self.opens(self._lane, told)
+            self.opens(self._lane, command)
         except NodeFailure as problem:
             self.failed(self._lane, name, problem)
 
-    def opens(self, lane: Lane, told: Command) -> None:
+    def opens(self, lane: Lane, command: Command) -> None:
         """Open a session on this thread."""
-        name = told.session
+        name = command.session
         lane.begin(name)
         assert self._prototype is not None
         session = Session(
             name, self._prototype, self._config, self._transport, lane.caller,
-            lane.patience, self._stopping, self._foreign_patience, lane.turn, told.params,
+            lane.patience, self._stopping, self._foreign_patience, lane.turn, command.params,
         )  # fmt: skip
-        if told.trace:
+        if command.trace:
             session.trace()
         lane.add(session)
         session.guard = functools.partial(self._watch.guard, session)

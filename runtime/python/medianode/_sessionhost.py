@@ -47,6 +47,7 @@ class SessionHost:
         self._stopping = stopping
         self._spans: Optional[Spans] = None
         self._given = 0  # frames that a call has sent by itself
+        self._spans: Optional[Spans] = None
 
     @property
     def stopping(self) -> bool:

@@ -69,6 +69,7 @@ class Subscriber:
         self.ledger = Ledger(spec.name, len(spec.readers))
         try:
             service = transport.pubsub(spec)
+            _iox.room(spec, writer=False)
             builder = service.subscriber_builder().buffer_size(self.reader.queue)
             history = min(spec.history, self.reader.queue) if self.reader.retry else 0
             self._port = builder.history_request(history).create()

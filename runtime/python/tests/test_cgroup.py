@@ -84,7 +84,9 @@ def test_busiest_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     version_2(tmp_path)
     usage = Usage(str(tmp_path), "n", str(tmp_path))
     for second, cpu_usec in enumerate([0, 250_000, 1_750_000, 1_800_000]):
-        monkeypatch.setattr(_cgroup.time, "time_ns", lambda at=second: at * 1_000_000_000)
+        monkeypatch.setattr(_cgroup.time, "monotonic_ns", lambda at=second: at * 1_000_000_000)
+        # The clock that people set jumps back and forth meanwhile.
+        monkeypatch.setattr(_cgroup.time, "time_ns", lambda at=second: (0, 10**18, 5, 10**17)[at])
         (tmp_path / "cpu.stat").write_text(f"usage_usec {cpu_usec}\n")
         usage.sample()
     assert kept(tmp_path)["cpu_most"] == 1500

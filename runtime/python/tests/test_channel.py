@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from fake_runtime import FakeRuntime, ended, payload, until
 
-from medianode._config import Spec
+from medianode import _iox
+from medianode._config import Domain, Spec
 from medianode._errors import (
     ChannelError,
     ClosedError,
@@ -384,3 +385,12 @@ def test_clean_removes_files_of_nobody(runtime: FakeRuntime) -> None:
     assert runtime.transport.clean() == 0
     send(writer)
     assert reader.receive(until(1)).header.sequence == 0
+
+
+def test_other_iceoryx2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "iceoryx2-0.9.1.dist-info").mkdir()
+    monkeypatch.setattr(_iox, "PACKAGES", str(tmp_path))
+    with pytest.raises(ChannelError, match=r"this image has iceoryx2 0\.9\.1, and the runtime has 0\.10\.0"):
+        _iox.Transport(Domain(str(tmp_path), "p_"))
+    pyproject = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+    assert f'"iceoryx2=={_iox.WANTED}"' in pyproject

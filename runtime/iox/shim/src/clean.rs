@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use iceoryx2::node::{Node, NodeState, NodeView};
@@ -24,9 +25,11 @@ impl NodeHandle {
         .map_err(|e| other("list nodes", format!("{e:?}")))?;
         let mut cleaned = 0;
         let mut failure = None;
+        let root = self.node.config().global.root_path().to_string();
         for view in dead {
             use iceoryx2::node::NodeCleanupFailure as E;
             let id = format!("{:?}", view.id());
+            unfinished(&Path::new(&root).join("nodes").join(view.id().value().to_string()));
             match view.try_remove_stale_resources() {
                 Ok(()) => cleaned += 1,
                 // Somebody else is at it, or was.
@@ -34,8 +37,20 @@ impl NodeHandle {
                 Err(e) => failure = Some(other("clean up after a node", format!("{id}: {e:?}"))),
             }
         }
-        cleaned += sweep(&self.domain, Path::new(&self.node.config().global.root_path().to_string()));
+        cleaned += sweep(&self.domain, Path::new(&root));
         failure.map_or(Ok(cleaned), Err)
+    }
+}
+
+/// Removes the tags that a dead node was just making. iceoryx2 overlooks them: it
+/// cannot remove their directory then, says so once, and never tries again. A tag
+/// is made before what it stands for, so there is nothing behind them.
+fn unfinished(node: &Path) {
+    for entry in fs::read_dir(node).into_iter().flatten().flatten() {
+        let making = entry.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o777 == 0o600);
+        if making && entry.path().extension().is_some_and(|e| e == "service_tag" || e == "port_tag") {
+            let _ = fs::remove_file(entry.path()); // or somebody else was at it
+        }
     }
 }
 

@@ -94,3 +94,25 @@ pub fn fitted<T>(result: Result<T, Failure>) -> Result<T, Failure> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error() {
+        let mut text = Text { need: 1, have: 1, text: [1; 240] };
+        // SAFETY: text is valid.
+        let code = unsafe { run(&raw mut text, || panic!("no {}", "way")) };
+        assert_eq!(code, Code::Panic as i32);
+        assert_eq!(&text.text[..7], b"no way\0");
+    }
+
+    #[test]
+    fn every_c_function_catches_panics() {
+        for body in include_str!("lib.rs").split("extern \"C\" fn ").skip(1) {
+            let name = body.split('(').next().unwrap();
+            assert!(["iox_version", "iox_bell_fd"].contains(&name) || body.contains("run("), "{name}");
+        }
+    }
+}

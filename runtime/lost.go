@@ -1,0 +1,81 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/moby/moby/client"
+)
+
+// An engine may be away for a while: stopped, frozen, or just being started
+// again. Frames flow without it, and who lives is told by shared memory. What
+// only the engine can do waits for it, for so long.
+const (
+	lookTimeout  = 5 * time.Second  // one call while the session runs
+	removeGrace  = 10 * time.Second // to remove the project at the session's end
+	restartGrace = time.Minute      // to start a node again
+)
+
+// unanswered says whether a call failed because the engine is away, and not by
+// its answer.
+func unanswered(err error) bool {
+	return err != nil && (errors.Is(err, context.DeadlineExceeded) || client.IsErrConnectionFailed(err) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, new(*net.OpError)))
+}
+
+// untilAnswered calls until the engine answers, each time with a deadline.
+func untilAnswered(ctx context.Context, grace time.Duration, call func(context.Context) error) error {
+	for end := time.Now().Add(grace); ; {
+		once, cancel := context.WithTimeout(ctx, lookTimeout)
+		err := call(once)
+		cancel()
+		if !unanswered(err) || ctx.Err() != nil || time.Now().After(end) {
+			return err
+		}
+		pause(ctx, lookEvery)
+	}
+}
+
+// removeProject takes the project out of the engine. One that is just being
+// started again gets the time for it; from one that is away the rest is left.
+func (s *Session) removeProject(ctx context.Context) error {
+	err := untilAnswered(ctx, removeGrace, s.c.Engine.Ping)
+	if errors.Is(err, context.DeadlineExceeded) { // whose text names a request
+		return fmt.Errorf("the engine has not answered for %s", removeGrace)
+	}
+	if unanswered(err) {
+		return err
+	}
+	return s.c.Engine.Down(ctx, s.c.Project, 0)
+}
+
+// lostEngine is told once until it answers again: data flows without it.
+func (s *Session) lostEngine(err error) {
+	if !s.lostSince.IsZero() {
+		return
+	}
+	s.lostSince = time.Now()
+	text := "the engine's events ended; deaths of containers are noticed later"
+	if err != nil && !unanswered(err) {
+		text += ": " + err.Error()
+	}
+	s.warn(text)
+}
+
+// foundEngine looks for what has happened while nobody listened: an engine that
+// was started anew knows no events from before.
+func (s *Session) foundEngine() {
+	if err := s.lookAround(); err != nil {
+		return // it is lost again, and found again
+	}
+	s.post(func() {
+		if !s.lostSince.IsZero() && s.over.IsZero() {
+			s.warn(fmt.Sprintf("the engine answers again after %s", time.Since(s.lostSince).Round(lookEvery)))
+		}
+		s.lostSince = time.Time{}
+	})
+}
