@@ -45,7 +45,6 @@ class SessionHost:
         self._early: list[Frame] = []
         self._stop = False
         self._stopping = stopping
-        self._spans: Optional[Spans] = None
         self._given = 0  # frames that a call has sent by itself
         self._spans: Optional[Spans] = None
 
