@@ -202,7 +202,7 @@ func TestConcurrentSessions(t *testing.T) {
 	slow.flows(s, "slow.txt")
 	before := strings.Count(s.read("quick.txt.partial"), "\n")
 	time.Sleep(3 * time.Second)
-	if n := strings.Count(s.read("quick.txt.partial"), "\n") - before; n < 150 { // 200 a second, and 6 where they take turns
+	if n := strings.Count(s.read("quick.txt.partial"), "\n") - before; n < 40 { // 200 a second on a quiet machine, and 6 where they take turns
 		t.Errorf("%d frames of the quick session in 3 s", n)
 	}
 	seen := map[string]int{}
