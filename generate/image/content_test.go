@@ -135,17 +135,11 @@ func TestCompiledOnce(t *testing.T) {
 	mark := unique()
 	list := images(t, mark, "python_packages: [webrtcvad==2.0.10]"+deps+"]",
 		"python_packages: [webrtcvad==2.0.10, six==1.16.0]"+deps+"]", "python_packages: [webrtcvad==2.0.10]"+deps+", libffi-dev]")
-	// With a cache that nobody has used yet.
-	fresh := func(img generate.Image) generate.Image {
-		img.Dockerfile = bytes.ReplaceAll(img.Dockerfile, []byte("id=medianode,"), []byte("id=medianode-"+mark+","))
-		return img
-	}
-	original := list[0]
-	for i := range list {
-		list[i] = fresh(list[i])
+	for i := range list { // with a cache that nobody has used yet
+		list[i].Dockerfile = bytes.ReplaceAll(list[i].Dockerfile, []byte("id=medianode,"), []byte("id=medianode-"+mark+","))
 	}
 	remove(t, c, list)
-	_, log := build(t, c, false, list...)
+	_, log := build(t, c, true, list...) // to BuildKit another cache is the same step
 	if strings.Contains(log, "pip tries") || strings.Contains(log, "pip installs") {
 		t.Skip("uv cannot be had:", log)
 	}
@@ -156,13 +150,6 @@ func TestCompiledOnce(t *testing.T) {
 		if got := inside(t, img.Ref, "import webrtcvad; print(webrtcvad.valid_rate_and_frame_length(16000, 320))"); got != "True" {
 			t.Errorf("%s: %s", img.Node, got)
 		}
-	}
-	// Compiled anew it is the same.
-	before := diffIDs(t, c, list[0].Ref)
-	mark = unique()
-	_, log = build(t, c, false, fresh(original))
-	if after := diffIDs(t, c, list[0].Ref); !slices.Equal(before, after) || !strings.Contains(log, " Building webrtcvad==2.0.10") {
-		t.Errorf("layers\n%s\nthen\n%s\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"), log)
 	}
 }
 
