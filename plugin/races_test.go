@@ -92,7 +92,6 @@ func (s *stage) one(name string, frames int) *process {
 func TestArrivalWhileLeaving(t *testing.T) {
 	s := manySessions(t, "arrival")
 	first := s.one("first", 20)
-	first.flows(s, "first.txt")
 	first.end(time.Minute).is(t, 0)
 	for i := range 4 {
 		early, late := fmt.Sprintf("early%d", i), fmt.Sprintf("late%d", i)
@@ -139,7 +138,7 @@ func TestTwoFirstOnes(t *testing.T) {
 	p.end(stopLimit).is(t, 130)
 }
 
-// Of two processes that ask to stop the same project both are told that it is gone.
+// Of two processes that remove the same project one waits for the other.
 func TestDownTwice(t *testing.T) {
 	s := newStage(t, "downtwice", chain("Endless", "Echo"))
 	p := s.start("docker-medianode", "up")

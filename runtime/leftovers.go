@@ -232,7 +232,7 @@ func RemoveLeftovers(ctx context.Context, e Engine, uid int, left []Leftover) ([
 func removeProject(ctx context.Context, e Engine, uid int, project string, things []Leftover) (gone []Leftover, err error) {
 	if project != "" {
 		p := &place{project: project, dir: Directory(uid, project), root: channel.NewDomain(uid, project).Root, uid: uid, gid: os.Getgid()}
-		err := p.take(Owner{PID: os.Getpid(), Started: time.Now()})
+		err := p.take(Owner{PID: os.Getpid(), Started: time.Now(), Removes: true})
 		if errors.As(err, new(*RunningError)) {
 			return nil, nil
 		}

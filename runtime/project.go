@@ -18,6 +18,9 @@ type Owner struct {
 	PID      int       `json:"pid"`
 	Pipeline string    `json:"pipeline,omitempty"`
 	Started  time.Time `json:"started"`
+	// Removes says that it has the project to remove it, and ends by itself: it is
+	// waited for, not asked to stop.
+	Removes bool `json:"removes,omitempty"`
 }
 
 // RunningError says that somebody runs the project already, and, if a session

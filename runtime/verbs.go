@@ -61,7 +61,7 @@ func removeProbes(ctx context.Context, e Engine, uid int) {
 func (p *place) takeOver(ctx context.Context) error {
 	asked := map[int]bool{}
 	for end := time.Now().Add(askTimeout); ; {
-		err := p.take(Owner{PID: os.Getpid(), Started: time.Now()})
+		err := p.take(Owner{PID: os.Getpid(), Started: time.Now(), Removes: true})
 		pids := owners(p.dir)
 		var running *RunningError
 		switch {
@@ -75,7 +75,7 @@ func (p *place) takeOver(ctx context.Context) error {
 		case !errors.As(err, &running):
 			return err
 		}
-		if running != nil && running.Owner.PID > 0 && holds(running.Owner.PID, p.lockPath()) {
+		if running != nil && running.Owner.PID > 0 && !running.Owner.Removes && holds(running.Owner.PID, p.lockPath()) {
 			pids = append(pids, running.Owner.PID)
 		}
 		for _, pid := range pids {
