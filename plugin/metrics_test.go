@@ -135,6 +135,7 @@ func TestMetrics(t *testing.T) {
 	for _, c := range report.Connections {
 		for name, want := range map[string]float64{
 			"frames_total": float64(c.Frames), "bytes_total": float64(c.Bytes), "dropped_frames_total": float64(c.Dropped),
+			"given_up_frames_total": float64(c.GivenUp), "unfinished_frames_total": float64(c.Unfinished),
 			"latency_seconds": float64(c.Frames), "blocked_seconds_total": c.BlockedS, "queue_frames": 0, "queue_capacity_frames": 8,
 		} {
 			if got := value(t, all, "medianode_connection_"+name, "project="+s.project, "session=main", "from="+c.From, "to="+c.To); got != want {

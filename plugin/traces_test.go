@@ -100,6 +100,7 @@ func TestFrameTraces(t *testing.T) {
 func TestTraces(t *testing.T) {
 	s := newStage(t, "traces", chain("Few", "Echo"))
 	to := newReceiver(t)
+	s.write("nodes/app.py", s.read("nodes/app.py")+"\n# of "+s.project+t.TempDir()+"\n") // has to be built
 	s.env = append(s.env, "OTEL_EXPORTER_OTLP_ENDPOINT="+to.URL, "TRACEPARENT=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	s.up().is(t, 0)
 	up := to.one(t, "docker medianode up")

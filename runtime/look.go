@@ -60,6 +60,7 @@ type ConnectionTotals struct {
 	Session, From, To string // From and To are node.port
 
 	Frames, Bytes, Dropped uint64 // received, of payload, sent and not received
+	GivenUp, Unfinished    uint64 // of Dropped; of Frames: see ConnectionReport
 	Depth, Capacity        uint64 // frames that wait now, and may
 	Blocked                time.Duration
 	Latencies              [channel.LatencyBuckets]uint64 // see channel.LatencyBound
@@ -132,6 +133,7 @@ func (t *Totals) readLedger(dir, session string, c GraphChannel) {
 		v := ConnectionTotals{
 			Session: session, From: c.From, To: to,
 			Frames: slot.Received().Load(), Bytes: slot.Bytes().Load(), Dropped: slot.Dropped().Load(),
+			GivenUp: slot.GivenUp().Load(), Unfinished: slot.Unfinished().Load(),
 			Capacity: slot.Capacity().Load(), Blocked: time.Duration(l.Blocked().Load()), Latencies: slot.Latencies(),
 		}
 		if sent, next := l.Frames(), slot.Next().Load(); sent > next {

@@ -60,13 +60,13 @@ func TestFloodedLog(t *testing.T) {
 	line := strings.Repeat("x", 1000)
 	r.mid.logs = slices.Repeat([]string{line}, 2*logBurst/1000)
 	r.mid.die, r.mid.exit, r.mid.slow = "process", 137, 100*time.Millisecond
-	s := r.start()
 	began := time.Now()
+	s := r.start()
 	var failed *NodeError
 	if err := s.Wait(t.Context()); !errors.As(err, &failed) {
 		t.Fatalf("Wait: %v", err)
 	}
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("the end took %s", took)
 	}
 	r.end(s)
@@ -76,7 +76,8 @@ func TestFloodedLog(t *testing.T) {
 	if w := s.Report().Warnings; len(w) != 1 || w[0] != "node mid: "+flooded {
 		t.Errorf("warnings: %q", w)
 	}
-	if n := len(r.logs); n < logBurst/1100 || n > 3*logBurst/2/1000 {
-		t.Errorf("%d lines were read", n)
+	most := (logBurst + int(time.Since(began).Seconds()*logRate)) / 1000
+	if n := len(r.logs); n < logBurst/1100 || n > most+10 {
+		t.Errorf("%d lines were read, at most %d may be", n, most)
 	}
 }

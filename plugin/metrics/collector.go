@@ -20,7 +20,7 @@ type Collector struct {
 	look func() runtime.Totals
 
 	sessions, sessionStart, nodeUp, nodeState, restarts, cpu, periods, held, heldFor,
-	memory, memoryFrames, memoryLimit, frames, bytes, dropped, blocked, waiting, room, latency *prometheus.Desc
+	memory, memoryFrames, memoryLimit, frames, bytes, dropped, givenUp, unfinished, blocked, waiting, room, latency *prometheus.Desc
 }
 
 // NewCollector makes one for a project; look is called at each scrape, by any
@@ -51,13 +51,15 @@ func NewCollector(project string, look func() runtime.Totals) *Collector {
 		memoryFrames: node("memory_frames_bytes", "How much of the memory is frames that the node publishes."),
 		memoryLimit:  node("memory_limit_bytes", "The container's memory limit; missing if it has none."),
 
-		frames:  connection("frames_total", "Frames received."),
-		bytes:   connection("bytes_total", "Payload of the frames received."),
-		dropped: connection("dropped_frames_total", "Frames that were sent and not received."),
-		blocked: connection("blocked_seconds_total", "How long the producer waited for room; readers that block share it with the others of that output."),
-		waiting: connection("queue_frames", "Frames that wait for the reader."),
-		room:    connection("queue_capacity_frames", "Frames that may wait for the reader."),
-		latency: connection("latency_seconds", "From the send of a frame to its receipt. The sum is estimated from the counts, to 12.5 %."),
+		frames:     connection("frames_total", "Frames received."),
+		bytes:      connection("bytes_total", "Payload of the frames received."),
+		dropped:    connection("dropped_frames_total", "Frames that were sent and not received."),
+		givenUp:    connection("given_up_frames_total", "Of the frames dropped: those that were given up, because a process had died with them too often."),
+		unfinished: connection("unfinished_frames_total", "Of the frames received: those in process when the node died, which did not come again."),
+		blocked:    connection("blocked_seconds_total", "How long the producer waited for room; readers that block share it with the others of that output."),
+		waiting:    connection("queue_frames", "Frames that wait for the reader."),
+		room:       connection("queue_capacity_frames", "Frames that may wait for the reader."),
+		latency:    connection("latency_seconds", "From the send of a frame to its receipt. The sum is estimated from the counts, to 12.5 %."),
 	}
 }
 
@@ -65,7 +67,7 @@ func NewCollector(project string, look func() runtime.Totals) *Collector {
 func (c *Collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.sessions, c.sessionStart, c.nodeUp, c.nodeState, c.restarts, c.cpu, c.periods, c.held, c.heldFor,
-		c.memory, c.memoryFrames, c.memoryLimit, c.frames, c.bytes, c.dropped, c.blocked, c.waiting, c.room, c.latency,
+		c.memory, c.memoryFrames, c.memoryLimit, c.frames, c.bytes, c.dropped, c.givenUp, c.unfinished, c.blocked, c.waiting, c.room, c.latency,
 	} {
 		to <- d
 	}
@@ -119,6 +121,8 @@ func (c *Collector) connection(s series, k runtime.ConnectionTotals) {
 	s.counter(c.frames, float64(k.Frames), labels...)
 	s.counter(c.bytes, float64(k.Bytes), labels...)
 	s.counter(c.dropped, float64(k.Dropped), labels...)
+	s.counter(c.givenUp, float64(k.GivenUp), labels...)
+	s.counter(c.unfinished, float64(k.Unfinished), labels...)
 	s.counter(c.blocked, k.Blocked.Seconds(), labels...)
 	s.gauge(c.waiting, float64(k.Depth), labels...)
 	s.gauge(c.room, float64(k.Capacity), labels...)

@@ -22,7 +22,7 @@ import (
 
 func totals() runtime.Totals {
 	k := runtime.ConnectionTotals{
-		Session: "main", From: "src.output", To: "mid.input", Frames: 300, Bytes: 9000, Dropped: 5, Depth: 3, Capacity: 8, Blocked: 1500 * time.Millisecond,
+		Session: "main", From: "src.output", To: "mid.input", Frames: 300, Bytes: 9000, Dropped: 5, GivenUp: 2, Unfinished: 1, Depth: 3, Capacity: 8, Blocked: 1500 * time.Millisecond,
 	}
 	k.Latencies[0], k.Latencies[20], k.Latencies[127] = 100, 198, 2
 	return runtime.Totals{
@@ -102,6 +102,8 @@ func TestScrape(t *testing.T) {
 		{"medianode_connection_frames_total", k, 300},
 		{"medianode_connection_bytes_total", k, 9000},
 		{"medianode_connection_dropped_frames_total", k, 5},
+		{"medianode_connection_given_up_frames_total", k, 2},
+		{"medianode_connection_unfinished_frames_total", k, 1},
 		{"medianode_connection_blocked_seconds_total", k, 1.5},
 		{"medianode_connection_queue_frames", k, 3},
 		{"medianode_connection_queue_capacity_frames", k, 8},
