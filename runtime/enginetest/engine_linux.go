@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -66,7 +67,7 @@ func New(t *testing.T, settings map[string]any) *Engine {
 	})
 	e := &Engine{Host: "unix://" + dir + "/d.sock", t: t, dir: dir}
 	e.configure(settings)
-	c := exec.Command("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", inside, "sh",
+	c := exec.CommandContext(context.WithoutCancel(t.Context()), "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", inside, "sh",
 		dockerd, "--host", e.Host, "--config-file", dir+"/daemon.json", "--pidfile", dir+"/pid", "--exec-root", dir+"/x", "--data-root", dir+"/d",
 		"--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--userland-proxy=false")
 	c.Env = append(os.Environ(), "PATH="+filepath.Dir(dockerd)+":"+os.Getenv("PATH"))
