@@ -59,7 +59,7 @@ func TestFloodedLog(t *testing.T) {
 	r := newRig(t, 100)
 	line := strings.Repeat("x", 1000)
 	r.mid.logs = slices.Repeat([]string{line}, 2*logBurst/1000)
-	r.mid.die, r.mid.exit, r.mid.slow = "process", 137, 100*time.Millisecond
+	r.mid.die, r.mid.exit, r.mid.slow = "process", 137, time.Second
 	began := time.Now()
 	s := r.start()
 	var failed *NodeError
