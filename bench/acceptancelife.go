@@ -129,8 +129,11 @@ func allLines(ctx context.Context, x *examination) (finding, error) {
 			Time               time.Time
 			Node, Stream, Text string
 		}
-		if json.Unmarshal(text.Bytes(), &l) != nil {
-			bad = errors.Join(bad, fmt.Errorf("no line of a log: %s", text.Text()))
+		if !strings.HasPrefix(text.Text(), "{") {
+			continue // what up itself says
+		}
+		if err := json.Unmarshal(text.Bytes(), &l); err != nil {
+			bad = errors.Join(bad, fmt.Errorf("%w: %s", err, text.Text()))
 			continue
 		}
 		if l.Time.Before(began.Add(-time.Second)) || l.Time.After(time.Now().Add(time.Second)) {

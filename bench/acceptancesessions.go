@@ -230,6 +230,7 @@ func fiveAtOnce(ctx context.Context, x *examination) (f finding, err error) {
 	}
 	all := append([]*life(nil), l.streams...)
 	memory := newMemory(l.project, 3, pids...)
+	memory.drift = 2 << 20 // a header a frame would be 3.7 MB in ten minutes
 	done := make(chan error, 1)
 	go func() {
 		for _, s := range all {
