@@ -68,7 +68,7 @@ func (s *storm) summary() {
 			killed++
 		case r != nil && r.State != "failed":
 			ended++
-		case one.excused && strings.Contains(one.stderr.String(), "No Docker engine answers"):
+		case one.excused && strings.Contains(one.stderr.String(), "no Docker engine answers"):
 			refused++
 		default:
 			stopped++
