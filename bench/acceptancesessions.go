@@ -231,6 +231,12 @@ func fiveAtOnce(ctx context.Context, x *examination) (f finding, err error) {
 	all := append([]*life(nil), l.streams...)
 	memory := newMemory(l.project, 3, pids...)
 	memory.drift = 2 << 20 // a header a frame would be 3.7 MB in ten minutes
+	stop := context.AfterFunc(ctx, func() {
+		for _, s := range all {
+			_ = s.cmd.Process.Signal(os.Interrupt) // it may have ended
+		}
+	})
+	defer stop()
 	done := make(chan error, 1)
 	go func() {
 		for _, s := range all {
