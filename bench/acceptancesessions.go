@@ -43,8 +43,8 @@ func someFrames() []string { return []string{"--set", "tone.duration_s=0.1"} }
 // close ends what runs and wants nothing to be left.
 func (l *load) close(ctx context.Context) error {
 	err := l.end(ctx)
-	l.abandon()
 	left, bad := l.leftovers(ctx)
+	l.sweep()
 	if len(left) > 0 {
 		bad = errors.Join(bad, fmt.Errorf("left behind: %s", strings.Join(left, ", ")))
 	}
