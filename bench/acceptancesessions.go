@@ -43,8 +43,8 @@ func someFrames() []string { return []string{"--set", "tone.duration_s=0.1"} }
 // close ends what runs and wants nothing to be left.
 func (l *load) close(ctx context.Context) error {
 	err := l.end(ctx)
-	l.abandon()
 	left, bad := l.leftovers(ctx)
+	l.sweep()
 	if len(left) > 0 {
 		bad = errors.Join(bad, fmt.Errorf("left behind: %s", strings.Join(left, ", ")))
 	}
@@ -231,6 +231,12 @@ func fiveAtOnce(ctx context.Context, x *examination) (f finding, err error) {
 	all := append([]*life(nil), l.streams...)
 	memory := newMemory(l.project, 3, pids...)
 	memory.drift = 2 << 20 // a header a frame would be 3.7 MB in ten minutes
+	stop := context.AfterFunc(ctx, func() {
+		for _, s := range all {
+			_ = s.cmd.Process.Signal(os.Interrupt) // it may have ended
+		}
+	})
+	defer stop()
 	done := make(chan error, 1)
 	go func() {
 		for _, s := range all {

@@ -97,7 +97,7 @@ func chaos(ctx context.Context, w io.Writer, length time.Duration, seed uint64, 
 	if s.load, err = newLoad(ctx, "chaos", dir, engine); err != nil {
 		return err
 	}
-	defer s.load.abandon()
+	defer s.load.sweep()
 	s.load.say = s.say
 	s.load.excused = s.excuses
 	err = s.run(ctx, length)

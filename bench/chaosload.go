@@ -171,6 +171,16 @@ func (l *load) abandon() {
 	}
 }
 
+// sweep is abandon, and removes what that leaves: nothing, after a good end.
+func (l *load) sweep() {
+	l.abandon()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	gc := exec.CommandContext(ctx, l.plugin, "gc", "-p", l.project)
+	gc.Env = l.env
+	_ = gc.Run() // what failed before is what is told
+}
+
 // exited is how a session's process ended, for people.
 func (s *life) exited() string {
 	text := fmt.Sprintf("session %s: %s", s.name, s.cmd.ProcessState)
