@@ -37,8 +37,8 @@ type faulty struct {
 	calls  []string
 	at     int // counts from 1
 	fault  fault
-	victim *process // who makes the calls
-	ready  chan struct{}
+	victim chan *process // who makes the calls, for the one fault of a run
+	pid    int           // its process, after the run
 }
 
 func newFaulty(t *testing.T) *faulty {
@@ -91,15 +91,16 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // run runs a verb with a fault at call k; 0: with none. It returns what was called.
 func (f *faulty) run(s *stage, k int, what fault, args ...string) (result, []string) {
 	s.t.Helper()
+	victim := make(chan *process, 1)
 	f.mu.Lock()
-	f.calls, f.at, f.fault, f.ready = nil, k, what, make(chan struct{})
+	f.calls, f.at, f.fault, f.victim = nil, k, what, victim
 	f.mu.Unlock()
 	env := s.env
 	s.env = append(slices.Clone(env), "DOCKER_HOST="+f.host)
 	p := s.start("docker-medianode", args...)
 	s.env = env
-	f.victim = p
-	close(f.ready)
+	victim <- p
+	f.pid = p.cmd.Process.Pid
 	r := p.end(2 * time.Minute)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -107,9 +108,12 @@ func (f *faulty) run(s *stage, k int, what fault, args ...string) (result, []str
 }
 
 func (f *faulty) kill() {
-	<-f.ready
-	_ = f.victim.cmd.Process.Kill()
-	<-f.victim.done
+	f.mu.Lock()
+	told := f.victim
+	f.mu.Unlock()
+	victim := <-told
+	_ = victim.cmd.Process.Kill()
+	<-victim.done
 }
 
 // pass lets the engine do what a call asks for; nobody hears the answer.
@@ -219,7 +223,7 @@ func TestUpKilledAtCall(t *testing.T) {
 		for _, what := range faults {
 			for _, verb := range next {
 				_, calls := f.run(s, k, what, "up")
-				pid := f.victim.cmd.Process.Pid
+				pid := f.pid
 				s.works(verb, fmt.Sprintf("up killed at call %d (%s)", k, calls[min(k, len(calls))-1]))
 				if left := probes(t, pid); verb == "down" && left != "" {
 					t.Errorf("after down at call %d: left %s", k, left)
