@@ -38,24 +38,27 @@ type project struct {
 	dir    string
 }
 
+// public is where processes have their segments that know no other directory.
+const public = "/dev/shm"
+
 // newProject has its segments in a directory of its own, or in /dev/shm itself
 // for peers that know no other.
-func newProject(t *testing.T, public bool) project {
+func newProject(t *testing.T, shared bool) project {
 	t.Helper()
 	random := make([]byte, 6)
 	if _, err := rand.Read(random); err != nil {
 		t.Fatal(err)
 	}
 	id := "mntest" + hex.EncodeToString(random)
-	base := filepath.Join("/dev/shm", id)
+	base := filepath.Join(public, id)
 	p := project{channel.Domain{Root: filepath.Join(base, "iox"), Prefix: id + "_"}, filepath.Join(base, "shm")}
 	for _, dir := range []string{p.domain.Root, p.dir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Skipf("no tmpfs at /dev/shm: %v", err)
 		}
 	}
-	if public {
-		p.dir = "/dev/shm"
+	if shared {
+		p.dir = public
 	}
 	t.Cleanup(func() {
 		files, err := filepath.Glob(filepath.Join("/dev/shm", "*"+id+"*"))
@@ -71,7 +74,8 @@ func newProject(t *testing.T, public bool) project {
 	return p
 }
 
-// files are the names in the segments' directory that contain a text.
+// files are the names in the segments' directory that contain a text; where others
+// have theirs too, those of this project.
 func (p project) files(t *testing.T, containing string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(p.dir)
@@ -81,7 +85,8 @@ func (p project) files(t *testing.T, containing string) []string {
 	var names []string
 	for _, e := range entries {
 		name := e.Name()
-		ours := strings.HasPrefix(name, p.domain.Prefix) || strings.HasPrefix(name, "medianode_ledger_")
+		ledger := strings.HasPrefix(name, "medianode_ledger_") && (p.dir != public || strings.Contains(name, p.domain.Prefix))
+		ours := strings.HasPrefix(name, p.domain.Prefix) || ledger
 		if ours && strings.Contains(name, containing) {
 			names = append(names, name)
 		}
