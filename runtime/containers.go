@@ -179,9 +179,7 @@ func (s *Session) await(m *member, p *process, e Event) {
 		}
 	}
 	s.post(func() {
-		if p.dead == nil {
-			p.dead = &c
-			close(p.ended)
+		if p.end(&c) {
 			s.settle(m)
 		}
 	})
@@ -228,12 +226,10 @@ func (s *Session) sendSignal(m *member, name string) {
 func (s *Session) follow(m *member, id string, p, before *process) {
 	defer close(p.logged)
 	told := false
-	if before != nil {
+	if before != nil { // its last lines may wait for an engine that is away
 		select {
 		case <-before.logged:
 			p.last = before.last
-		case <-time.After(logGrace):
-			p.last = time.Now()
 		case <-s.life.Done():
 			return
 		}
@@ -259,9 +255,10 @@ func (s *Session) follow(m *member, id string, p, before *process) {
 }
 
 // readLog reads on from the last whole line that was read, until the engine ends
-// the log. over says that the process has ended.
+// the log. over says that the process has ended: what is there is all of it, and
+// what comes is the next one's.
 func (s *Session) readLog(m *member, id string, p *process, over bool) error {
-	options := LogOptions{Follow: true, Tail: "all"}
+	options := LogOptions{Follow: !over, Tail: "all"}
 	since := p.last
 	if !since.IsZero() {
 		options.Since = since.Format(time.RFC3339Nano)
@@ -279,7 +276,7 @@ func (s *Session) readLog(m *member, id string, p *process, over bool) error {
 		out := &liner{node: m.ID, stream: "stdout", each: line}
 		bad := &liner{node: m.ID, stream: "stderr", each: line}
 		err := s.c.Engine.Logs(ctx, id, o, through(out), through(bad))
-		if err == nil || over || ctx.Err() != nil { // else the rest of a line that was cut comes again
+		if err == nil || (over && !unanswered(err)) || ctx.Err() != nil { // else the rest of a line that was cut comes again
 			out.flush()
 			bad.flush()
 		}

@@ -193,7 +193,8 @@ func (s *Session) onMessage(msg message) {
 func (s *Session) onIntroduced(m *member, msg message) {
 	m.container, m.restarts = msg.Container.ID, msg.Number
 	s.setState(m, StateStarting)
-	s.followFromNow(m)
+	m.last = time.Now() // what was logged before is not of this session
+	s.followPresent(m, nil)
 	if msg.Loaded {
 		m.loaded = true
 		s.setState(m, StateOpening)
@@ -201,13 +202,11 @@ func (s *Session) onIntroduced(m *member, msg message) {
 	}
 }
 
-func (s *Session) followFromNow(m *member) {
-	if s.c.Engine == nil || m.container == "" {
-		return
+// followPresent is follow for a node's present process, where there is an engine.
+func (s *Session) followPresent(m *member, before *process) {
+	if id, p := m.container, m.process; s.c.Engine != nil && id != "" {
+		s.group.Go(func() { s.follow(m, id, p, before) })
 	}
-	id, p := m.container, m.process
-	p.last = time.Now()
-	s.group.Go(func() { s.follow(m, id, p, nil) })
 }
 
 // onRestarting is the death of a node's process that has a next one.
@@ -222,9 +221,11 @@ func (s *Session) onRestarting(m *member, msg message) {
 	m.seen++
 	m.closed = false
 	s.setState(m, StateRestarting)
+	before := m.process
+	before.end(msg.Container)
 	m.process = newProcess()
 	m.drained = true
-	s.followFromNow(m)
+	s.followPresent(m, before)
 	if s.stopping {
 		m.left = true
 		s.failNode(m, &NodeError{Phase: "start", Message: "the session ended before it was ready again"})
@@ -240,7 +241,8 @@ func (s *Session) onEnded(m *member, msg message) {
 	}
 	took := s.takesPart(m)
 	m.forgetReopening()
-	m.exited, m.deadline, m.dead = true, time.Time{}, msg.Container
+	m.exited, m.deadline = true, time.Time{}
+	m.end(msg.Container)
 	s.expect(m, false)
 	if took {
 		s.failNode(m, msg.Ended)

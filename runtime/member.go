@@ -75,6 +75,17 @@ func (p *process) hasEnded() bool {
 	}
 }
 
+// end notes how the process was when it had ended; false if that is known. Only
+// loop calls it.
+func (p *process) end(c *Container) bool {
+	if p.hasEnded() {
+		return false
+	}
+	p.dead = c
+	close(p.ended)
+	return true
+}
+
 func newMember(n Node, out *sink) *member {
 	if n.Service == "" {
 		n.Service = n.ID
