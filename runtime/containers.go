@@ -36,7 +36,7 @@ func (s *Session) up() error {
 	err = s.c.Engine.Up(ctx, project, s.checkImages)
 	cancel()
 	// Also after a failure: what has started must be known to be killed.
-	known := s.lookAround()
+	known := s.lookAround(s.life)
 	if changed, ok := errors.AsType[*NodeError](err); ok {
 		return changed
 	}
@@ -64,8 +64,8 @@ func (s *Session) checkImages(containers []Container) error {
 }
 
 // lookAround finds the containers whose start no event has told.
-func (s *Session) lookAround() error {
-	ctx, cancel := context.WithTimeout(s.life, callTimeout)
+func (s *Session) lookAround(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	containers, err := s.c.Engine.Containers(ctx, s.c.Project)
 	if err != nil {
@@ -87,14 +87,18 @@ func (s *Session) lookAround() error {
 func (s *Session) watch() error {
 	listening, failed := make(chan struct{}), make(chan error, 1)
 	s.group.Go(func() {
-		query := EventQuery{Project: s.c.Project, Listening: func() { close(listening) }}
+		listen := func(context.Context) { close(listening) }
+		query := EventQuery{Project: s.c.Project}
 		query.Each = func(e Event) {
 			query.Since = e.Time
 			s.onEvent(e)
 		}
 		for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 			began := time.Now()
-			err := s.c.Engine.Events(s.life, query)
+			stream, ended := context.WithCancel(s.life)
+			query.Listening = func() { listen(stream) }
+			err := s.c.Engine.Events(stream, query)
+			ended()
 			if s.life.Err() != nil {
 				return
 			}
@@ -106,7 +110,7 @@ func (s *Session) watch() error {
 			if query.Since.IsZero() {
 				query.Since = began
 			}
-			query.Listening = func() { s.group.Go(s.foundEngine) }
+			listen = func(stream context.Context) { s.group.Go(func() { s.foundEngine(stream) }) }
 			pause(s.life, wait)
 		}
 	})

@@ -67,12 +67,19 @@ func (s *Session) lostEngine(err error) {
 }
 
 // foundEngine looks for what has happened while nobody listened: an engine that
-// was started anew knows no events from before.
-func (s *Session) foundEngine() {
-	if err := s.lookAround(); err != nil {
-		return // it is lost again, and found again
+// was started anew knows no events from before, and may refuse the first
+// questions. Nothing else tells of such a death, so it asks until it knows, or
+// until ctx, that of the stream of events, ends: then it is lost again.
+func (s *Session) foundEngine(ctx context.Context) {
+	for wait := firstDelay; s.lookAround(ctx) != nil; wait = min(2*wait, lastDelay) {
+		if pause(ctx, wait); ctx.Err() != nil {
+			return
+		}
 	}
 	s.post(func() {
+		if ctx.Err() != nil {
+			return
+		}
 		if !s.lostSince.IsZero() && s.over.IsZero() {
 			s.warn(fmt.Sprintf("the engine answers again after %s", time.Since(s.lostSince).Round(lookEvery)))
 		}

@@ -120,21 +120,13 @@ func (s *Session) promote() error {
 	return nil
 }
 
-// lookForDeaths listens to the engine, and finds what has died while nobody did.
-// An engine that does not answer yet is asked until it does: nothing else tells
-// of a container that died with the supervisor before.
+// lookForDeaths listens to the engine, and finds what has died while nobody did,
+// with the supervisor before.
 func (s *Session) lookForDeaths() {
-	err := s.watch()
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		if err != nil {
-			lost := err
-			s.post(func() { s.lostEngine(lost) })
-		}
-		if err = s.lookAround(); err == nil || s.life.Err() != nil {
-			return
-		}
-		pause(s.life, wait)
+	if err := s.watch(); err != nil && s.upCtx.Err() == nil {
+		s.post(func() { s.lostEngine(err) })
 	}
+	s.foundEngine(s.life)
 }
 
 // takeControl attaches this process to a node's control and status channels.
