@@ -169,7 +169,11 @@ func (s *Session) await(m *member, p *process, e Event) {
 		}
 		if late := time.Now().After(end); late && err == nil && e.Container == "" && !forced && s.isSilent(p) {
 			forced, end = true, time.Now().Add(lookTimeout)
-			s.post(func() { s.sendSignal(m, "SIGKILL") })
+			s.post(func() {
+				if m.process == p {
+					s.sendSignal(m, "SIGKILL")
+				}
+			})
 		} else if late && (err != nil || e.Container != "" || forced) {
 			break
 		}
@@ -210,16 +214,21 @@ func (s *Session) inspect(m *member, id string) (Container, error) {
 	return s.c.Engine.Inspect(ctx, id)
 }
 
-// sendSignal sends a signal to the container of a node, if it has one.
+// sendSignal sends a signal to the present process of a node's container, if there
+// is one. A node that hangs is killed once: that waits for an engine that is away.
 func (s *Session) sendSignal(m *member, name string) {
-	id := m.container
+	id, p := m.container, m.process
 	if id == "" {
 		return
 	}
 	s.group.Go(func() {
-		ctx, cancel := context.WithTimeout(s.life, lookTimeout)
-		defer cancel()
-		if err := s.c.Engine.Kill(ctx, id, name); err != nil && s.life.Err() == nil {
+		err := untilAnswered(s.life, engineGrace, func(ctx context.Context) error {
+			if p.hasEnded() {
+				return nil // the next one is not meant
+			}
+			return s.c.Engine.Kill(ctx, id, name)
+		})
+		if err != nil && s.life.Err() == nil {
 			s.post(func() { s.warn(fmt.Sprintf("node %s: %s: %v", m.ID, name, err)) })
 		}
 	})

@@ -15,9 +15,9 @@ import (
 // again. Frames flow without it, and who lives is told by shared memory. What
 // only the engine can do waits for it, for so long.
 const (
-	lookTimeout  = 5 * time.Second  // one call while the session runs
-	removeGrace  = 10 * time.Second // to remove the project at the session's end
-	restartGrace = time.Minute      // to start a node again
+	lookTimeout = 5 * time.Second  // one look while the session runs
+	removeGrace = 10 * time.Second // to remove the project at the session's end
+	engineGrace = time.Minute      // to start a node again, or to send it a signal
 )
 
 // unanswered says whether a call failed because the engine is away, and not by
@@ -30,7 +30,7 @@ func unanswered(err error) bool {
 // untilAnswered calls until the engine answers, each time with a deadline.
 func untilAnswered(ctx context.Context, grace time.Duration, call func(context.Context) error) error {
 	for end := time.Now().Add(grace); ; {
-		once, cancel := context.WithTimeout(ctx, lookTimeout)
+		once, cancel := context.WithTimeout(ctx, min(callTimeout, grace))
 		err := call(once)
 		cancel()
 		if !unanswered(err) || ctx.Err() != nil || time.Now().After(end) {

@@ -2,6 +2,8 @@ package runtime
 
 import (
 	"context"
+	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,18 @@ import (
 type shy struct {
 	*fakeEngine
 	refusals int
+	kills    int
+	refused  func()
+}
+
+func (e *shy) Kill(context.Context, string, string) error {
+	if e.refusals > 0 {
+		e.refusals--
+		e.refused()
+		return &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+	}
+	e.kills++
+	return nil
 }
 
 func (e *shy) Containers(context.Context, string) ([]Container, error) {
@@ -25,7 +39,7 @@ func (e *shy) Containers(context.Context, string) ([]Container, error) {
 // again: a death of meanwhile would not be heard of, and it would stay lost.
 func TestFoundEngineRefusesAtFirst(t *testing.T) {
 	r := newRig(t, 0)
-	engine := &shy{r.engine, 2}
+	engine := &shy{fakeEngine: r.engine, refusals: 2}
 	r.config.Engine = engine
 	s, err := newSession(t.Context(), r.config)
 	if err != nil {
@@ -48,4 +62,40 @@ func TestFoundEngineRefusesAtFirst(t *testing.T) {
 	lost()
 	engine.refusals = 1
 	s.foundEngine(stream) // returns: the next stream's asks
+}
+
+// A signal waits for an engine that is away: a node that hangs is killed once. It is
+// for the process that is there, and not for the one after it.
+func TestSignalWaitsForTheEngine(t *testing.T) {
+	tests := map[string]struct {
+		dies  bool // meanwhile
+		kills int
+	}{
+		"it hangs on":       {false, 1},
+		"it dies by itself": {true, 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 0)
+			engine := &shy{fakeEngine: r.engine, refusals: 2}
+			r.config.Engine = engine
+			s, err := newSession(t.Context(), r.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.stopLife()
+			m := s.byService["mid"]
+			m.container = "id"
+			engine.refused = func() {
+				if test.dies {
+					m.end(&Container{})
+				}
+			}
+			s.sendSignal(m, "SIGKILL")
+			s.group.Wait()
+			if engine.kills != test.kills {
+				t.Errorf("killed %d times, want %d", engine.kills, test.kills)
+			}
+		})
+	}
 }

@@ -216,7 +216,7 @@ func (s *Session) startAgain(ctx context.Context, m *member, id string, delay ti
 	if ctx.Err() != nil {
 		return errCancelled
 	}
-	return untilAnswered(ctx, restartGrace, func(ctx context.Context) error { return s.c.Engine.Start(ctx, id) })
+	return untilAnswered(ctx, engineGrace, func(ctx context.Context) error { return s.c.Engine.Start(ctx, id) })
 }
 
 // onRevived is the start of a node's next process, or the reason why there is
