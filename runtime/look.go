@@ -145,7 +145,7 @@ func (t *Totals) readLedger(dir, session string, c GraphChannel) {
 
 // ask asks the engine for what containers use.
 func (t *Totals) ask(ctx context.Context, e Engine, project string, missing map[string]int) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout) // who scrapes gives up after ten
 	defer cancel()
 	containers, err := e.Containers(ctx, project)
 	if err != nil {

@@ -64,6 +64,18 @@ func TestUsageOfTheEngine(t *testing.T) {
 	}
 }
 
+// hung would answer nothing, and notes for how long it is asked.
+type hung struct {
+	Engine
+	asked time.Duration
+}
+
+func (e *hung) Containers(ctx context.Context, _ string) ([]Container, error) {
+	end, _ := ctx.Deadline()
+	e.asked = time.Until(end)
+	return nil, context.DeadlineExceeded
+}
+
 // A look by another process than the one that runs the project changes nothing.
 func TestWatch(t *testing.T) {
 	const uid = 987659
@@ -112,6 +124,10 @@ func TestWatch(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	if err := Watch(ctx, f, g, time.Millisecond, func(Stats) error { cancel(); return nil }); err != nil {
 		t.Errorf("Watch: %v", err)
+	}
+	away := &hung{Engine: f}
+	if now := Look(t.Context(), away, g); len(now.Connections) != 1 || away.asked > 6*time.Second {
+		t.Errorf("an engine that hangs is asked for %s, and then there is %+v", away.asked, now)
 	}
 	if err := Watch(t.Context(), f, g, time.Millisecond, func(Stats) error { return sits.leave() }); err != nil {
 		t.Errorf("the end of the project: %v", err)
