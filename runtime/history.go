@@ -41,7 +41,7 @@ func historyPath(dir string) string { return filepath.Join(dir, "restarts.json")
 
 // past is what is to be remembered of a node's restarts.
 func (m *member) past() past {
-	p := past{Count: m.restarts, Delay: m.delay}
+	p := past{Count: m.restarts, Delay: m.delay, Of: m.planned} // if that death has not been found yet
 	now, mono := time.Now(), channel.Now()
 	for _, at := range m.recent {
 		p.At = append(p.At, mono-uint64(now.Sub(at)))

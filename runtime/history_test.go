@@ -47,6 +47,14 @@ func TestHistory(t *testing.T) {
 			t.Errorf("restart %d is off by %s", i, d)
 		}
 	}
+	after.keepHistory() // of another node's restart, before the death of this one is found
+	third, o := historian(t)
+	third.c.Dir = before.c.Dir
+	third.recallHistory()
+	o.dead = dead
+	if !o.isPlanned() {
+		t.Error("the process after the next one does not know the death")
+	}
 	n.dead = &Container{ID: "c", Started: dead.Started}
 	if !n.isPlanned() {
 		t.Error("the death is not known")
