@@ -35,6 +35,9 @@ const (
 	// NAME.1, of which there is one.
 	maxLetters = 1 << 20
 	maxReason  = 1 << 10 // bytes of a reason
+	// maxUntold is how many letters are written of what only a ledger says, in which
+	// the node could write any number.
+	maxUntold = 1000
 )
 
 // onGivenUp is a node's word of a frame that it was not given again.
@@ -53,7 +56,8 @@ func (s *Session) tellUntold() {
 				continue
 			}
 			from := in.Source + "." + in.SourcePort
-			for range l.Slot(in.Slot).GivenUp().Load() - min(m.letters[from+" "+in.Port], l.Slot(in.Slot).GivenUp().Load()) {
+			counted := l.Slot(in.Slot).GivenUp().Load()
+			for range min(counted-min(m.letters[from+" "+in.Port], counted), maxUntold) {
 				s.keepLetter(m, DeadLetter{Port: in.Port, From: from})
 			}
 		}
