@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
 )
 
 // failingRig is a rig whose second session fails so often, each time after some
@@ -144,4 +146,36 @@ func TestTakeoverBeforeASessionOpensAgain(t *testing.T) {
 		t.Errorf("%+v", report)
 	}
 	r.end(guest)
+}
+
+// A process that dies while the only session waits to be opened in it again is
+// started again: the session's streams ended with the copy that failed.
+func TestDeathBeforeTheOnlySessionOpensAgain(t *testing.T) {
+	r := newRig(t, 0)
+	r.again(Restart{Policy: "on-failure"})
+	s, err := newSession(t.Context(), r.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.openTransport(); err != nil {
+		t.Fatal(err)
+	}
+	m := s.byService["mid"]
+	for _, spec := range s.specs() {
+		if s.ledgers[spec.Name], err = channel.NewLedger(make([]byte, channel.LedgerSize(len(spec.Readers))), len(spec.Readers)); err != nil {
+			t.Fatal(err)
+		}
+		s.ledgers[spec.Name].Ended().Store(1)
+	}
+	m.container, m.drained, m.reopening = "id", true, delayed
+	m.end(&Container{ID: "id", ExitCode: 137})
+	s.settle(m)
+	if !m.reviving || m.reopening != notReopening || m.state != StateRestarting {
+		t.Errorf("%s, revived: %v", m.state, m.reviving)
+	}
+	s.stopLife()
+	close(s.stopped) // there was no loop
+	if err := s.quiet(t.Context()); err != nil {
+		t.Error(err)
+	}
 }

@@ -137,6 +137,9 @@ func (s *Session) wants(m *member) bool {
 // isThrough says whether all of a node's streams have ended, or, if it has
 // none, whether it has said that it is through: there is nothing to go on with.
 func (s *Session) isThrough(m *member) bool {
+	if m.reopening != notReopening {
+		return false // its streams ended with the copy that failed
+	}
 	streams := 0
 	for _, o := range m.Outputs {
 		for _, spec := range o.Channels {

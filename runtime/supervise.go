@@ -356,8 +356,9 @@ func (s *Session) settle(m *member) {
 		m.dead.ExitCode = 0 // it has told itself that it ends
 	}
 	s.noteCrash(m)
+	revived := s.revive(m)
 	m.forgetReopening()
-	if s.revive(m) {
+	if revived {
 		return
 	}
 	took := s.takesPart(m)
