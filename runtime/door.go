@@ -52,7 +52,7 @@ func (s *Session) closeDoor() {
 
 // serve is one connection, from the request for a session to its end.
 func (s *Session) serve(w *peer) {
-	g := &guest{wire: w, opened: map[*member]bool{}, closed: map[*member]bool{}}
+	g := newGuest("", w)
 	s.group.Go(w.write)
 	s.group.Go(func() {
 		select {
@@ -112,7 +112,7 @@ func (s *Session) readmit(g *guest) {
 		g.wire.send(message{Refused: "session " + g.name + " is not known any more"})
 		return
 	}
-	g.opened, g.closed = before.opened, before.closed
+	g.opened, g.closed, g.failed = before.opened, before.closed, before.failed
 	s.guests[g.name] = g
 	g.wire.send(message{Accepted: true})
 	for _, m := range s.members {

@@ -34,9 +34,19 @@ type guest struct {
 	wire     *peer
 	opened   map[*member]bool // in the present process of the node
 	closed   map[*member]bool
+	failed   map[*member]bool // of those closed: where it may open again, by the node's policy
 	stopping bool
 	lost     time.Time // when its process left; until all nodes have closed it
 	awaited  time.Time // until when it may come again, to a new supervisor
+}
+
+func newGuest(name string, w *peer) *guest {
+	return &guest{name: name, wire: w, opened: map[*member]bool{}, closed: map[*member]bool{}, failed: map[*member]bool{}}
+}
+
+// goesOn says whether the session has a node open, or will have it again.
+func (g *guest) goesOn(m *member) bool {
+	return !g.stopping && g.lost.IsZero() && (!g.closed[m] || g.failed[m])
 }
 
 // shared says whether other sessions use the containers too.
@@ -62,6 +72,7 @@ func (s *Session) obeyGuest(g *guest, id string, c channel.Command) {
 	case channel.CommandOpen:
 		g.opened[s.members[i]] = true
 		delete(g.closed, s.members[i]) // it may have failed there before
+		delete(g.failed, s.members[i])
 	case channel.CommandStop, channel.CommandClose:
 		g.stopping = true
 	case channel.CommandStart:
@@ -108,6 +119,9 @@ func (s *Session) forward(m *member, st channel.Status) bool {
 	if g == nil {
 		return st.Session != s.c.Session || !s.over.IsZero()
 	}
+	if st.Event == channel.EventError && st.GoesOn {
+		g.failed[m] = m.Restart.wants(true)
+	}
 	ends := st.Event == channel.EventError && !st.GoesOn
 	if ends {
 		m.failure = &st // of the process, which told it in the name of the only session that it had
@@ -129,7 +143,7 @@ func (s *Session) forward(m *member, st channel.Status) bool {
 // wantedByGuests says whether a session of another process goes on with a node.
 func (s *Session) wantedByGuests(m *member) bool {
 	for _, g := range s.guests {
-		if !g.stopping && g.lost.IsZero() && !g.closed[m] {
+		if g.goesOn(m) {
 			return true
 		}
 	}

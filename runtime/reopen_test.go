@@ -179,3 +179,31 @@ func TestDeathBeforeTheOnlySessionOpensAgain(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Who supervises starts a node again also for a session that waits to be opened in it
+// again, and for no other that has closed.
+func TestFailedGuestWantsItsNode(t *testing.T) {
+	for policy, want := range map[string]bool{"on-failure": true, "no": false} {
+		r := newRig(t, 0)
+		r.again(Restart{Policy: policy})
+		s, err := newSession(t.Context(), r.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, g := s.byService["mid"], newGuest("s2", newPeer(nil))
+		s.guests[g.name] = g
+		wanted := func() bool { return s.wantedByGuests(m) }
+		s.obeyGuest(g, "mid", channel.Command{Command: channel.CommandOpen})
+		s.forward(m, channel.Status{Session: "s2", Event: channel.EventError, GoesOn: true})
+		s.forward(m, channel.Status{Session: "s2", Event: channel.EventClosed})
+		if wanted() != want {
+			t.Errorf("%s: wanted: %v", policy, !want)
+		}
+		s.obeyGuest(g, "mid", channel.Command{Command: channel.CommandOpen})
+		s.forward(m, channel.Status{Session: "s2", Event: channel.EventClosed})
+		if wanted() {
+			t.Errorf("%s: wanted by a session that has closed", policy)
+		}
+		s.stopLife()
+	}
+}

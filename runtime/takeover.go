@@ -179,7 +179,7 @@ func (s *Session) awaitOthers() {
 		}
 		near, far := net.Pipe()
 		_ = far.Close()
-		g := &guest{name: name, wire: newPeer(near), opened: map[*member]bool{}, closed: map[*member]bool{}}
+		g := newGuest(name, newPeer(near))
 		for _, m := range s.members {
 			g.opened[m] = m.hasControl()
 		}
@@ -207,7 +207,7 @@ func (s *Session) onReport(m *member, st channel.Status) {
 	for name, g := range s.guests {
 		switch state := st.Sessions[name]; {
 		case state == channel.SessionClosed, state == channel.SessionFailed, state == "" && !g.lost.IsZero():
-			g.closed[m] = true
+			g.closed[m], g.failed[m] = true, state == channel.SessionFailed && m.Restart.wants(true)
 		}
 		g.wire.send(message{Node: m.ID, Status: &st})
 		s.forget(g)
