@@ -109,6 +109,15 @@ func (w *peer) read(each func(message)) {
 	}
 }
 
+func (w *peer) isClosed() bool {
+	select {
+	case <-w.done:
+		return true
+	default:
+		return false
+	}
+}
+
 func (w *peer) close() {
 	w.once.Do(func() {
 		close(w.done)

@@ -81,6 +81,10 @@ func (s *Session) openSoon(m *member) {
 }
 
 func (s *Session) openAgain(m *member) {
+	if s.link != nil && s.link.wire.isClosed() {
+		m.reopening = failing // nobody would hear it; whoever takes over asks the node, which tells it again
+		return
+	}
 	m.reopening = notReopening
 	s.setState(m, StateOpening)
 	m.deadline = time.Now().Add(m.StartTimeout)

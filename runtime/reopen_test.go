@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"errors"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -206,4 +207,38 @@ func TestFailedGuestWantsItsNode(t *testing.T) {
 		}
 		s.stopLife()
 	}
+}
+
+// The delay may run out while nobody supervises: the session is opened when somebody
+// does, and no restart is counted for it.
+func TestOpeningAgainWaitsForASupervisor(t *testing.T) {
+	r := newRig(t, 0)
+	r.again(Restart{Policy: "on-failure"})
+	s, err := newSession(t.Context(), r.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, far := net.Pipe()
+	defer far.Close()
+	m := s.byService["mid"]
+	s.link = &link{wire: newPeer(near)}
+	s.link.wire.close()
+	m.reopened, m.reopening, m.state = []time.Time{time.Now()}, delayed, StateRestarting
+	s.openAgain(m)
+	if m.reopening != failing || m.state != StateRestarting {
+		t.Errorf("%s, %d: nobody can open it", m.state, m.reopening)
+	}
+	s.link.wire = newPeer(near) // of the next one
+	s.onReport(m, channel.Status{Sessions: map[string]string{s.c.Session: channel.SessionFailed}})
+	select {
+	case f := <-s.inbox:
+		f()
+	case <-time.After(5 * time.Second):
+		t.Fatal("it is not opened")
+	}
+	if m.reopening != notReopening || m.state != StateOpening || len(m.reopened) != 1 {
+		t.Errorf("%s, %d, %d restarts", m.state, m.reopening, len(m.reopened))
+	}
+	s.stopLife()
+	s.group.Wait()
 }
