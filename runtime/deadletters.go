@@ -58,15 +58,18 @@ func (s *Session) tellUntold() {
 			from := in.Source + "." + in.SourcePort
 			counted := l.Slot(in.Slot).GivenUp().Load()
 			for range min(counted-min(m.letters[from+" "+in.Port], counted), maxUntold) {
-				s.keepLetter(m, DeadLetter{Port: in.Port, From: from})
+				if !s.keepLetter(m, DeadLetter{Port: in.Port, From: from}) {
+					return // as the next one would be
+				}
 			}
 		}
 	}
 }
 
-func (s *Session) keepLetter(m *member, d DeadLetter) {
+// keepLetter is false if there is no file for it, or it cannot be written.
+func (s *Session) keepLetter(m *member, d DeadLetter) bool {
 	if s.c.DeadLetters == "" {
-		return
+		return false
 	}
 	d.Time, d.Project, d.Session, d.Node, d.Tries = time.Now(), s.c.Project, s.c.Session, m.ID, channel.MaxTries
 	d.Reason = fmt.Sprintf("the node died with it %d times", channel.MaxTries)
@@ -76,9 +79,11 @@ func (s *Session) keepLetter(m *member, d DeadLetter) {
 	if len(d.Reason) > maxReason {
 		d.Reason = strings.ToValidUTF8(d.Reason[:maxReason], "") + "…"
 	}
-	if err := appendLetter(s.c.DeadLetters, d, maxLetters); err != nil {
+	err := appendLetter(s.c.DeadLetters, d, maxLetters)
+	if err != nil {
 		s.warn(fmt.Sprintf("node %s: a frame that was given up cannot be noted: %v", m.ID, err))
 	}
+	return err == nil
 }
 
 // appendLetter adds a line to the file. Several sessions write to it, one at a time;
