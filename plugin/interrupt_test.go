@@ -206,8 +206,8 @@ func TestTerminalCloses(t *testing.T) {
 	p.flows(s, "out.txt")
 	p.signal(syscall.SIGKILL)
 	p.end(stopLimit)
-	if !eventually(15*time.Second, func() bool { return len(found(t, s.project)) == 0 }) {
-		t.Error("does not end")
+	if !eventually(stopLimit, func() bool { return len(found(t, s.project)) == 0 }) {
+		t.Errorf("does not end: %s", docker(t, "ps", "-a", "--filter", "label=com.docker.compose.project="+s.project))
 	}
 	if s.has("out.txt.partial") || s.counted("out.txt") == 0 {
 		t.Error("out.txt is not complete")
