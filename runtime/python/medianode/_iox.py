@@ -54,6 +54,9 @@ iox2 = _iceoryx2()
 PACKAGES: str = os.path.dirname(iox2.__path__[0])
 SHM = "/dev/shm"
 _PAGE = 4096
+# More than what a node makes for itself: of what it could make, all is gone again
+# before one can look.
+_NODE = 16 * _PAGE
 # Of the runtime, and of what is built for it.
 WANTED = "0.10.0"
 
@@ -96,7 +99,7 @@ class Transport:
                 .create(iox2.ServiceType.Ipc)
             )
         except Exception as err:
-            if (have := _free(domain.root)) < _PAGE:
+            if (have := _free(domain.root)) < _NODE:
                 raise NoSpaceError(f"shared memory is full: {domain.root} has {have} bytes left") from err
             raise ChannelError(f"iceoryx2 node in {domain.root}: {err!r}: do all processes run as one user?") from err
 
