@@ -9,6 +9,8 @@ import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Optional
 
+from . import _flood
+
 if TYPE_CHECKING:
     import logging
 
@@ -132,6 +134,15 @@ def write(text: str) -> None:
         sys.stderr.flush()
     except Exception:  # closed, not there, or whatever the node has put in its place
         write_past(text)
+
+
+def insist(text: str) -> None:
+    """Write whole lines as ``write`` does, also in the middle of a flood: what a node dies of is not left out."""
+    _flood.here.insists = True
+    try:
+        write(text)
+    finally:
+        _flood.here.insists = False
 
 
 def write_past(text: str) -> None:

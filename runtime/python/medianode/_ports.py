@@ -9,7 +9,7 @@ from ._config import Input, NodeConfig
 from ._errors import ChannelError, FrameError
 from ._frame import Frame
 from ._header import CONTROL, DISCONTINUITY, END_OF_STREAM, FAILED, KINDS, Header
-from ._log import write
+from ._log import insist
 from ._output import Complete, NowhereLoan, OutputPort
 from ._spans import Spans
 from ._wait import Check
@@ -24,7 +24,7 @@ LOOK_EVERY_NS = 250_000_000
 
 def log(text: str) -> None:
     """Write one line to the container's log."""
-    write(f"medianode: {text}\n")
+    insist(f"medianode: {text}\n")
 
 
 class InputPort:

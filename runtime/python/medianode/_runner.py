@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Any, NoReturn, Optional
 
-from . import _fork, _iox, _process
+from . import _flood, _fork, _iox, _process
 from ._cgroup import Usage, whole_use
 from ._commands import Command, Commands
 from ._config import NodeConfig, from_environment
@@ -393,6 +393,7 @@ def main() -> NoReturn:
     except BaseException as err:
         if _fork.in_child():
             _fork.leave(err)
+        _flood.here.insists = True
         raise
     del runner  # and with it the frames that the node has kept
     gc.collect()
