@@ -158,7 +158,8 @@ class Subscriber:
         words = self._words
         # Asked before: what an earlier writer has sent is here, or does not come.
         start, gone = words[W_START], self._back and self._ended_without_us()
-        if self._has_all():
+        # A frame that was given up may be the last so far, and comes for its header's sake.
+        if self._has_all() and self.skipped is None:
             return self._nothing(start, gone) if self._back else None
         if len(self._held) >= self._hold and not self._make_room():
             return None
