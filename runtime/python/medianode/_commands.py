@@ -63,10 +63,10 @@ class Commands:
                 return
             value = json.loads(ctypes.string_at(got.address, got.length))
             del got
+            session, params = value.get("session") or "main", value.get("params") or {}
+            command = Command(value.get("command", ""), session, params, bool(value.get("trace")))
+            if command.what == "stop":
+                self._stop(command.session)
+            self._pending.append(command)  # before another thread hears the one after it
         finally:
             self._hearing.release()
-        session, params = value.get("session") or "main", value.get("params") or {}
-        command = Command(value.get("command", ""), session, params, bool(value.get("trace")))
-        if command.what == "stop":
-            self._stop(command.session)
-        self._pending.append(command)
