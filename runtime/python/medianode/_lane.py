@@ -265,9 +265,13 @@ class Worker(Lane):
         except BaseException as err:
             self._crew.broke(err)
         finally:
-            self.wait_anew()
-            self.caller.close()
-            self._bell.close()
+            self.close()
+
+    def close(self) -> None:
+        """End what the thread had; for the thread itself, or if it was never started."""
+        self.wait_anew()
+        self.caller.close()
+        self._bell.close()
 
     def _work(self) -> None:
         name = self._command.session

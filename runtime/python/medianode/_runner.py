@@ -235,17 +235,29 @@ class Runner:
             self._lanes[name] = self._lane
         if again:
             gc.collect()
-        if self._prototype.concurrent:
-            self._workers = [w for w in self._workers if w.alive]
-            worker = Worker(self.life, self, self._config.wait, command)
-            self._lanes[name] = worker
-            self._workers.append(worker)
-            worker.start()
-            return
         try:
-            self.opens(self._lane, command)
+            if self._prototype.concurrent:
+                self._open_apart(command)
+            else:
+                self.opens(self._lane, command)
         except NodeFailure as problem:
             self.failed(self._lane, name, problem)
+
+    def _open_apart(self, command: Command) -> None:
+        """Open a session on a thread of its own."""
+        self._workers = [w for w in self._workers if w.alive]
+        try:
+            worker = Worker(self.life, self, self._config.wait, command)
+        except OSError as err:
+            raise NodeFailure("open", f"no thread for the session: {err}") from err
+        self._lanes[command.session] = worker
+        try:
+            worker.start()
+        except RuntimeError as err:  # as many as the container may have
+            self._lanes[command.session] = self._lane
+            worker.close()
+            raise NodeFailure("open", f"no thread for the session: {err}: raise docker.resource_limits.pids") from err
+        self._workers.append(worker)
 
     def opens(self, lane: Lane, command: Command) -> None:
         """Open a session on this thread."""
