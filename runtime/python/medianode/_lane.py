@@ -66,6 +66,7 @@ class Lane:
         # Whether there is something to be done that no session waits for.
         self._wanted = wanted
         self._running = False  # a session has begun
+        self._between = "load"  # the phase of a thread without a session
         self._waiter: Optional[_iox.Waiter] = None
         self._waiting: set[str] = set()  # the sessions that wait for their readers
         self._limit = _iox.duration(CHECK_EVERY_MS)
@@ -75,7 +76,9 @@ class Lane:
     def doing(self) -> str:
         """In which phase the thread is; any thread may ask."""
         session = self.acting
-        return "load" if session is None else session.doing
+        if session is not None:
+            return session.doing
+        return "open" if self.name else self._between
 
     # -- sessions ---------------------------------------------------------------
 
@@ -87,11 +90,12 @@ class Lane:
 
     def act(self, session: Session) -> None:
         """Say which session is at work."""
-        self.acting = self.caller.owner = session
         self.begin(session.session)
+        self.acting = self.caller.owner = session
 
     def begin(self, name: str) -> None:
         """Say for which session the thread works, also before it is made."""
+        self.acting = self.caller.owner = None
         self.name = name
         at_work.set(name)
 
@@ -113,7 +117,8 @@ class Lane:
         """Do a piece of each session's work; False if there was nothing to do."""
         busy = False
         for session in list(self.sessions.values()):
-            self.act(session)
+            if self.acting is not session:
+                self.act(session)
             try:
                 if session.step():
                     busy = True
@@ -140,7 +145,8 @@ class Lane:
         self.wait_anew()
         self.sessions.pop(session.session, None)
         print_kept()
-        self.begin("")
+        self.begin("")  # what the session has is not kept by its lane
+        self._between = "close"
         self._running = any(s.started for s in self.sessions.values())
 
     # -- waiting ------------------------------------------------------------------

@@ -202,6 +202,20 @@ def test_a_failure_says_whose_it_is(runtime: FakeRuntime, tmp_path: Path) -> Non
     assert "session=one ValueError\n" in node.marked[1]
 
 
+def test_a_session_that_does_not_open_has_no_lines_after_that(runtime: FakeRuntime, tmp_path: Path) -> None:
+    code = "class N(Node):\n    def process(self, frame): print(frame.text); return frame\n"
+    node = Many(runtime, tmp_path, "user:N", code=code)
+    one = Stream(node, "one").start()
+    assert one.give("before") == "before"
+    node.tell("open", "nowhere")  # it has no channels
+    assert node.expect("error")["session"] == "nowhere"
+    assert node.expect("closed")["session"] == "nowhere"
+    assert one.give("after") == "after"
+    one.end()
+    node.done("one")
+    assert node.marked[0] == "session=one before\nsession=one after\n"
+
+
 @pytest.mark.parametrize("name", ["stdout", "stderr"])
 def test_the_streams_are_what_they_were(runtime: FakeRuntime, tmp_path: Path, name: str) -> None:
     code = f"""
