@@ -55,8 +55,8 @@ class Commands:
         return True
 
     def _hear(self) -> None:
-        if not self._hearing.acquire(False):
-            return  # another thread of the node asks whether it is to stop
+        if self._control.has_all() or not self._hearing.acquire(False):
+            return  # nothing, or another thread of the node asks whether it is to stop
         try:
             got = self._control.take()
             if got is None:

@@ -18,9 +18,10 @@ class Control(Subscriber):
     def __init__(self, *commands: str) -> None:
         self.left = [ctypes.create_string_buffer(json.dumps({"command": c}).encode()) for c in commands]
 
+    def has_all(self) -> bool:
+        return not self.left
+
     def take(self) -> Any:
-        if not self.left:
-            return None
         text = self.left.pop(0)
         return SimpleNamespace(address=ctypes.addressof(text), length=len(text) - 1, keeps=text)
 
