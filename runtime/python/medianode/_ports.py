@@ -227,8 +227,10 @@ class Ports:
                 header.pts = cause._header.pts
             if frame is not cause:
                 header.trace_id = cause._header.trace_id
-        if self.spans is not None:
-            self.spans.sending(header, frame._out)
+        if self.spans is not None and self.spans.sending(header, frame._out):
+            output.send(frame, header, patience)
+            self.spans.sent(header)
+            return
         output.send(frame, header, patience)
 
     def loan(self, header: Header, size: int, port: str, complete: Complete, patience: Check) -> HostLoan:
