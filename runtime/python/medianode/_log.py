@@ -213,8 +213,10 @@ class SessionStream(io.TextIOWrapper):
         fresh, self._line = self._line is None, None if text[-1] == "\n" else name
         if name:
             text = _marked(text, f"{_MARK}{name} ", fresh)
-        elif fresh and text.startswith(_MARK):
-            text = f"{_MARK} {text}"  # it is no mark of ours
+        elif _MARK in text:  # it is no mark of ours
+            text = text.replace("\n" + _MARK, f"\n{_MARK} {_MARK}")
+            if fresh and text.startswith(_MARK):
+                text = f"{_MARK} {text}"
         super().write(text)
 
 

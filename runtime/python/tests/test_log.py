@@ -127,7 +127,7 @@ import asyncio, contextvars, os, subprocess, sys, threading
 print("imported")
 class N(Node):
     concurrent = True
-    def load(self): print("session=mine is no mark"); self.log.info("loading")
+    def load(self): print("session=mine is no mark\\nsession=2"); self.log.info("loading")
     async def open(self, session):
         self.log.info("opened")
         self.task = asyncio.ensure_future(self.later())
@@ -170,7 +170,7 @@ def test_lines_say_whose_they_are(runtime: FakeRuntime, tmp_path: Path) -> None:
     node.expect("bye")
     assert node.wait()[0] == 0
     out, err = (text.splitlines() for text in node.marked)
-    assert out[:2] == ["imported", "session= session=mine is no mark"]
+    assert out[:3] == ["imported", "session= session=mine is no mark", "session= session=2"]
     assert err[0] == 'level=info msg="loading"'
     for name, other in (("one", "two"), ("two", "one")):
         mark = f"session={name} "
