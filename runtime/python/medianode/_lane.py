@@ -167,7 +167,7 @@ class Lane:
         for session in sessions:
             found = session.announce(True) or found
         try:
-            if not found and (self._life.signals.at is None or not sessions):
+            if not found:
                 self._waiter.wait(self._limit)
         finally:
             self._wakes.announce(False)
