@@ -122,6 +122,7 @@ class Lane:
             try:
                 if session.step():
                     busy = True
+                    self._idle = 0
             except NodeFailure as problem:
                 self._keeper.failed(self, session.session, problem)
             if session.closed:
@@ -132,12 +133,12 @@ class Lane:
             self.caller.turn()  # a busy node never sleeps
         return busy
 
-    def rest(self, busy: bool) -> None:
+    def rest(self) -> None:
         """Sleep, if there was nothing to do for a while."""
-        idle = self._idle = 0 if busy else self._idle + 1
-        if idle > self._spins or not self._running:
+        self._idle += 1
+        if self._idle > self._spins or not self._running:
             self.caller.idle(self._wait)
-        elif idle and self._spins > IDLE_SPINS:
+        elif self._spins > IDLE_SPINS:
             self.caller.turn()
 
     def drop(self, session: Session) -> None:
@@ -288,4 +289,5 @@ class Worker(Lane):
         while self.sessions:
             while self._asked:
                 super().do(name, self._asked.popleft())
-            self.rest(self.step())
+            if not self.step():
+                self.rest()

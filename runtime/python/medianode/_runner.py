@@ -111,15 +111,18 @@ class Runner:
     def _loop(self) -> None:
         lane = self._lane
         while not self._exit and self._broken is None:
-            busy = False
+            told = None
             if not self._doomed:
-                busy = self._obey()
+                told = self._commands.next()
+                if told is not None:
+                    self._obey(told)
             elif not self._lanes:
                 return
-            busy = lane.step() or busy
+            busy = lane.step()
             if self.life.ending and self._end_sessions():
                 return
-            lane.rest(busy)
+            if not busy and told is None:
+                lane.rest()
 
     def _end_sessions(self) -> bool:
         """Stop sessions after a signal; True if all have ended."""
@@ -186,11 +189,8 @@ class Runner:
             self.life.notice(time.monotonic())
         return self.life.ending
 
-    def _obey(self) -> bool:
-        """Do as the next command says; False if there is none."""
-        told = self._commands.next()
-        if told is None:
-            return False
+    def _obey(self, told: Command) -> None:
+        """Do as a command says."""
         command, name = told.what, told.session
         lane = self._lanes.get(name)
         if command == "open":
@@ -205,7 +205,6 @@ class Runner:
             self._tell(self._lane, "report", sessions=self._states())
         elif command == "exit":
             self._exit = True
-        return True
 
     def _states(self) -> dict[str, str]:
         """Say how every session is, for a runtime that was not there."""
