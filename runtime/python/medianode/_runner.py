@@ -211,7 +211,9 @@ class Runner:
         states = dict(self._ended)
         for name, lane in list(self._lanes.items()):
             session = lane.sessions.get(name)
-            if session is not None:
+            if session is None or session.doing == "open":  # on a thread of its own
+                states[name] = "opening"
+            else:
                 states[name] = "running" if session.started else "ready"
         return states
 

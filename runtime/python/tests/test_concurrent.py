@@ -131,6 +131,31 @@ class N(Node):
     node.done("one")
 
 
+def test_a_report_while_a_session_opens(runtime: FakeRuntime, tmp_path: Path) -> None:
+    """Its runtime waits for its "ready": it would start it too early, or open it once more."""
+    gate = tmp_path / "gate"
+    code = f"""
+import os, time
+class N(Node):
+    concurrent = True
+    def open(self, session):
+        while not os.path.exists({str(gate)!r}): time.sleep(0.01)
+    def process(self, frame): return frame
+"""
+    node = Many(runtime, tmp_path, "user:N", code=code)
+    one = Stream(node, "one").open()
+    node.tell("report")
+    assert node.expect("report")["sessions"] == {"one": "opening"}
+    gate.touch()
+    node.expect("ready")
+    node.tell("report")
+    assert node.expect("report")["sessions"] == {"one": "ready"}
+    node.tell("start", "one")
+    assert one.give("x") == "x"
+    one.end()
+    node.done("one")
+
+
 def test_a_hundred_sessions_leave_nothing(runtime: FakeRuntime, tmp_path: Path) -> None:
     node = opened(runtime, tmp_path)
     stays = Stream(node, "stays").start()
