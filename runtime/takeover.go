@@ -224,6 +224,8 @@ func (s *Session) onReport(m *member, st channel.Status) {
 		m.forgetReopening()
 		s.setState(m, StateOpening)
 		s.command(m, channel.CommandOpen)
+	case channel.SessionOpening:
+		s.setState(m, StateOpening)
 	case channel.SessionReady:
 		if s.started.IsZero() {
 			s.onReady(m)

@@ -156,6 +156,7 @@ type Status struct {
 
 // The states of a session in an EventReport.
 const (
+	SessionOpening = "opening" // EventReady is to come
 	SessionReady   = "ready"
 	SessionRunning = "running"
 	SessionClosed  = "closed"

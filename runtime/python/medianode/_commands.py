@@ -55,18 +55,18 @@ class Commands:
         return True
 
     def _hear(self) -> None:
-        if not self._hearing.acquire(False):
-            return  # another thread of the node asks whether it is to stop
+        if self._control.has_all() or not self._hearing.acquire(False):
+            return  # nothing, or another thread of the node asks whether it is to stop
         try:
             got = self._control.take()
             if got is None:
                 return
             value = json.loads(ctypes.string_at(got.address, got.length))
             del got
+            session, params = value.get("session") or "main", value.get("params") or {}
+            command = Command(value.get("command", ""), session, params, bool(value.get("trace")))
+            if command.what == "stop":
+                self._stop(command.session)
+            self._pending.append(command)  # before another thread hears the one after it
         finally:
             self._hearing.release()
-        session, params = value.get("session") or "main", value.get("params") or {}
-        command = Command(value.get("command", ""), session, params, bool(value.get("trace")))
-        if command.what == "stop":
-            self._stop(command.session)
-        self._pending.append(command)

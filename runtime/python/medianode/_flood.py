@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+import threading
 import time
 from typing import Any, Optional
 
@@ -14,6 +16,14 @@ BURST = 4 << 20
 _AGAIN = 64 << 10
 # A line may end although there is no room, unless so much of it comes.
 _LONGEST = 64 << 10
+
+
+class _Here(threading.local):
+    insists = False
+
+
+#: Of each thread: whether what it writes now is never left out.
+here = _Here()
 
 
 class Bounded(io.FileIO):
@@ -27,18 +37,21 @@ class Bounded(io.FileIO):
         self._whole = True  # what was written last ended a line
         self._leaving = self._cut = False
         self._lines = self._bytes = 0  # left out
+        os.register_at_fork(after_in_child=self._forget)  # the parent tells of it
 
     def write(self, data: Any) -> Optional[int]:  # type: ignore[override]
         """Write the data, or count it."""
+        if type(data) is not bytes:  # an array's items may be larger than bytes
+            data = memoryview(data).tobytes()
         size = len(data)
         now = time.monotonic()
         self._room = min(self._room + (now - self._at) * RATE, BURST)
         self._at = now
         if self._leaving:
-            if self._room < max(_AGAIN, size) or not self._whole:
+            if (self._room < max(_AGAIN, size) or not self._whole) and not here.insists:
                 return self._leave_out(data, size)
             self.tell_left_out()
-        elif self._room < (size if self._whole else -_LONGEST):
+        elif self._room < (size if self._whole else size - _LONGEST) and not here.insists:
             self._leaving, self._cut = True, not self._whole
             return self._leave_out(data, size)
         written = super().write(data)
@@ -47,9 +60,9 @@ class Bounded(io.FileIO):
             self._whole = data[written - 1] == 10
         return written
 
-    def _leave_out(self, data: Any, size: int) -> int:
+    def _leave_out(self, data: bytes, size: int) -> int:
         self._bytes += size
-        self._lines += bytes(data).count(b"\n")
+        self._lines += data.count(b"\n")
         if size:
             self._whole = data[size - 1] == 10
         return size
@@ -61,8 +74,12 @@ class Bounded(io.FileIO):
         text = "\n" if self._cut else ""
         text += f"medianode: {self._lines} lines ({self._bytes} bytes) of {self.name} left out"
         text += f": more than {RATE >> 20} MiB/s\n"
-        self._leaving, self._lines, self._bytes = False, 0, 0
+        self._forget()
         super().write(text.encode())
+
+    def _forget(self) -> None:
+        self._leaving = self._cut = False
+        self._lines = self._bytes = 0
 
 
 def bound() -> list[Bounded]:

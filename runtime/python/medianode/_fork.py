@@ -17,7 +17,7 @@ import weakref
 from typing import Any, Callable, NoReturn
 
 from ._errors import ChannelError, FrameError
-from ._log import write
+from ._log import insist
 from ._user import NodeFailure
 
 _keep = ctypes.pythonapi.Py_IncRef
@@ -102,16 +102,16 @@ def leave(err: BaseException) -> NoReturn:
         elif cause.code is None:
             code = 0
         else:
-            write(f"{cause.code}\n")
+            insist(f"{cause.code}\n")
     elif isinstance(cause, ChannelError) or not isinstance(err, NodeFailure):  # no error of the node's code
-        write(
+        insist(
             "medianode: a process that the node forked was ended, because it came back from the node's code:"
             " it has no channels; end it by os._exit, or use subprocess or multiprocessing\n"
         )
     else:
         import traceback
 
-        write("".join(traceback.format_exception(type(cause), cause, cause.__traceback__)))
+        insist("".join(traceback.format_exception(type(cause), cause, cause.__traceback__)))
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

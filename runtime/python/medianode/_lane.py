@@ -66,6 +66,7 @@ class Lane:
         # Whether there is something to be done that no session waits for.
         self._wanted = wanted
         self._running = False  # a session has begun
+        self._between = "load"  # the phase of a thread without a session
         self._waiter: Optional[_iox.Waiter] = None
         self._waiting: set[str] = set()  # the sessions that wait for their readers
         self._limit = _iox.duration(CHECK_EVERY_MS)
@@ -75,7 +76,9 @@ class Lane:
     def doing(self) -> str:
         """In which phase the thread is; any thread may ask."""
         session = self.acting
-        return "load" if session is None else session.doing
+        if session is not None:
+            return session.doing
+        return "open" if self.name else self._between
 
     # -- sessions ---------------------------------------------------------------
 
@@ -87,11 +90,12 @@ class Lane:
 
     def act(self, session: Session) -> None:
         """Say which session is at work."""
-        self.acting = self.caller.owner = session
         self.begin(session.session)
+        self.acting = self.caller.owner = session
 
     def begin(self, name: str) -> None:
         """Say for which session the thread works, also before it is made."""
+        self.acting = self.caller.owner = None
         self.name = name
         at_work.set(name)
 
@@ -113,10 +117,12 @@ class Lane:
         """Do a piece of each session's work; False if there was nothing to do."""
         busy = False
         for session in list(self.sessions.values()):
-            self.act(session)
+            if self.acting is not session:
+                self.act(session)
             try:
                 if session.step():
                     busy = True
+                    self._idle = 0
             except NodeFailure as problem:
                 self._keeper.failed(self, session.session, problem)
             if session.closed:
@@ -127,12 +133,12 @@ class Lane:
             self.caller.turn()  # a busy node never sleeps
         return busy
 
-    def rest(self, busy: bool) -> None:
+    def rest(self) -> None:
         """Sleep, if there was nothing to do for a while."""
-        idle = self._idle = 0 if busy else self._idle + 1
-        if idle > self._spins or not self._running:
+        self._idle += 1
+        if self._idle > self._spins or not self._running:
             self.caller.idle(self._wait)
-        elif idle and self._spins > IDLE_SPINS:
+        elif self._spins > IDLE_SPINS:
             self.caller.turn()
 
     def drop(self, session: Session) -> None:
@@ -140,7 +146,8 @@ class Lane:
         self.wait_anew()
         self.sessions.pop(session.session, None)
         print_kept()
-        self.begin("")
+        self.begin("")  # what the session has is not kept by its lane
+        self._between = "close"
         self._running = any(s.started for s in self.sessions.values())
 
     # -- waiting ------------------------------------------------------------------
@@ -161,7 +168,7 @@ class Lane:
         for session in sessions:
             found = session.announce(True) or found
         try:
-            if not found and (self._life.signals.at is None or not sessions):
+            if not found:
                 self._waiter.wait(self._limit)
         finally:
             self._wakes.announce(False)
@@ -265,9 +272,13 @@ class Worker(Lane):
         except BaseException as err:
             self._crew.broke(err)
         finally:
-            self.wait_anew()
-            self.caller.close()
-            self._bell.close()
+            self.close()
+
+    def close(self) -> None:
+        """End what the thread had; for the thread itself, or if it was never started."""
+        self.wait_anew()
+        self.caller.close()
+        self._bell.close()
 
     def _work(self) -> None:
         name = self._command.session
@@ -278,4 +289,5 @@ class Worker(Lane):
         while self.sessions:
             while self._asked:
                 super().do(name, self._asked.popleft())
-            self.rest(self.step())
+            if not self.step():
+                self.rest()

@@ -120,11 +120,12 @@ class Life:
 
     def notice(self, now: float) -> None:
         """See whether a signal has come or the runtime has gone."""
+        since = self._gone_since  # another thread may find the runtime back
         if not self.runtime_gone():
             self._gone_since = None
-        elif self._gone_since is None:
+        elif since is None:
             self._gone_since = now
-        elif not self.orphaned and now - self._gone_since > TAKEOVER:
+        elif not self.orphaned and now - since > TAKEOVER:
             self.orphaned = True
             self.within(ORPHAN_GRACE)
         at = self.signals.at

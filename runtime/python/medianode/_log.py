@@ -9,6 +9,8 @@ import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Optional
 
+from . import _flood
+
 if TYPE_CHECKING:
     import logging
 
@@ -134,6 +136,15 @@ def write(text: str) -> None:
         write_past(text)
 
 
+def insist(text: str) -> None:
+    """Write whole lines as ``write`` does, also in the middle of a flood: what a node dies of is not left out."""
+    _flood.here.insists = True
+    try:
+        write(text)
+    finally:
+        _flood.here.insists = False
+
+
 def write_past(text: str) -> None:
     """Write whole lines where stderr went when the process began."""
     try:
@@ -202,8 +213,10 @@ class SessionStream(io.TextIOWrapper):
         fresh, self._line = self._line is None, None if text[-1] == "\n" else name
         if name:
             text = _marked(text, f"{_MARK}{name} ", fresh)
-        elif fresh and text.startswith(_MARK):
-            text = f"{_MARK} {text}"  # it is no mark of ours
+        elif _MARK in text:  # it is no mark of ours
+            text = text.replace("\n" + _MARK, f"\n{_MARK} {_MARK}")
+            if fresh and text.startswith(_MARK):
+                text = f"{_MARK} {text}"
         super().write(text)
 
 

@@ -9,7 +9,7 @@ from ._config import Input, NodeConfig
 from ._errors import ChannelError, FrameError
 from ._frame import Frame
 from ._header import CONTROL, DISCONTINUITY, END_OF_STREAM, FAILED, KINDS, Header
-from ._log import write
+from ._log import insist
 from ._output import Complete, NowhereLoan, OutputPort
 from ._spans import Spans
 from ._wait import Check
@@ -24,7 +24,7 @@ LOOK_EVERY_NS = 250_000_000
 
 def log(text: str) -> None:
     """Write one line to the container's log."""
-    write(f"medianode: {text}\n")
+    insist(f"medianode: {text}\n")
 
 
 class InputPort:
@@ -227,8 +227,10 @@ class Ports:
                 header.pts = cause._header.pts
             if frame is not cause:
                 header.trace_id = cause._header.trace_id
-        if self.spans is not None:
-            self.spans.sending(header, frame._out)
+        if self.spans is not None and self.spans.sending(header, frame._out):
+            output.send(frame, header, patience)
+            self.spans.sent(header)
+            return
         output.send(frame, header, patience)
 
     def loan(self, header: Header, size: int, port: str, complete: Complete, patience: Check) -> HostLoan:

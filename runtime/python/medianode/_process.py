@@ -12,7 +12,7 @@ import time
 from typing import NoReturn
 
 from ._flood import Bounded, bound
-from ._log import write
+from ._log import insist
 
 _IOLBF = 1
 # How long the end waits for threads of the node, and for a full log.
@@ -65,7 +65,7 @@ def _end_threads() -> None:
         if thread.is_alive():
             left.append(thread.name)
     for name in left:
-        write(f"medianode: thread {name!r} of the node still runs and is left behind: end it in close\n")
+        insist(f"medianode: thread {name!r} of the node still runs and is left behind: end it in close\n")
 
 
 def _flush() -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Any, NoReturn, Optional
 
-from . import _fork, _iox, _process
+from . import _flood, _fork, _iox, _process
 from ._cgroup import Usage, whole_use
 from ._commands import Command, Commands
 from ._config import NodeConfig, from_environment
@@ -111,15 +111,18 @@ class Runner:
     def _loop(self) -> None:
         lane = self._lane
         while not self._exit and self._broken is None:
-            busy = False
+            told = None
             if not self._doomed:
-                busy = self._obey()
+                told = self._commands.next()
+                if told is not None:
+                    self._obey(told)
             elif not self._lanes:
                 return
-            busy = lane.step() or busy
+            busy = lane.step()
             if self.life.ending and self._end_sessions():
                 return
-            lane.rest(busy)
+            if not busy and told is None:
+                lane.rest()
 
     def _end_sessions(self) -> bool:
         """Stop sessions after a signal; True if all have ended."""
@@ -186,11 +189,8 @@ class Runner:
             self.life.notice(time.monotonic())
         return self.life.ending
 
-    def _obey(self) -> bool:
-        """Do as the next command says; False if there is none."""
-        told = self._commands.next()
-        if told is None:
-            return False
+    def _obey(self, told: Command) -> None:
+        """Do as a command says."""
         command, name = told.what, told.session
         lane = self._lanes.get(name)
         if command == "open":
@@ -205,14 +205,15 @@ class Runner:
             self._tell(self._lane, "report", sessions=self._states())
         elif command == "exit":
             self._exit = True
-        return True
 
     def _states(self) -> dict[str, str]:
         """Say how every session is, for a runtime that was not there."""
         states = dict(self._ended)
         for name, lane in list(self._lanes.items()):
             session = lane.sessions.get(name)
-            if session is not None:
+            if session is None or session.doing == "open":  # on a thread of its own
+                states[name] = "opening"
+            else:
                 states[name] = "running" if session.started else "ready"
         return states
 
@@ -235,17 +236,29 @@ class Runner:
             self._lanes[name] = self._lane
         if again:
             gc.collect()
-        if self._prototype.concurrent:
-            self._workers = [w for w in self._workers if w.alive]
-            worker = Worker(self.life, self, self._config.wait, command)
-            self._lanes[name] = worker
-            self._workers.append(worker)
-            worker.start()
-            return
         try:
-            self.opens(self._lane, command)
+            if self._prototype.concurrent:
+                self._open_apart(command)
+            else:
+                self.opens(self._lane, command)
         except NodeFailure as problem:
             self.failed(self._lane, name, problem)
+
+    def _open_apart(self, command: Command) -> None:
+        """Open a session on a thread of its own."""
+        self._workers = [w for w in self._workers if w.alive]
+        try:
+            worker = Worker(self.life, self, self._config.wait, command)
+        except OSError as err:
+            raise NodeFailure("open", f"no thread for the session: {err}") from err
+        self._lanes[command.session] = worker
+        try:
+            worker.start()
+        except RuntimeError as err:  # as many as the container may have
+            self._lanes[command.session] = self._lane
+            worker.close()
+            raise NodeFailure("open", f"no thread for the session: {err}: raise docker.resource_limits.pids") from err
+        self._workers.append(worker)
 
     def opens(self, lane: Lane, command: Command) -> None:
         """Open a session on this thread."""
@@ -393,6 +406,7 @@ def main() -> NoReturn:
     except BaseException as err:
         if _fork.in_child():
             _fork.leave(err)
+        _flood.here.insists = True
         raise
     del runner  # and with it the frames that the node has kept
     gc.collect()

@@ -133,14 +133,13 @@ class Session(SessionHost):
         if not self._config.inputs:
             return self._produce()
         self.ports.done()  # the call for what was taken before has returned
-        if self._spans is not None:
-            self._spans.end()
         try:
             got: Any = self.ports.take_all() if self._batches else self.ports.take()
         except Exception as err:
             raise failure("process", err) from err
-        while self.ports.letters:
-            self.gave_up(**self.ports.letters.pop(0))
+        letters = self.ports.letters
+        while letters:
+            self.gave_up(**letters.pop(0))
         if got:
             if not self._started:  # a producer has begun, so all have; the command is on its way
                 self.start()
@@ -150,6 +149,8 @@ class Session(SessionHost):
                 self._process_batch(got)
             else:
                 self._process(got)
+            if self._spans is not None and self._job is None:
+                self._spans.end()
             return True
         if self.ports.ended:
             self._begin(self._finish(short=False))
@@ -189,6 +190,8 @@ class Session(SessionHost):
             self._ready = next(job)
         except StopIteration:
             self._job = None
+            if self._spans is not None:
+                self._spans.end()
         except BaseException:
             self._job = None
             raise

@@ -48,17 +48,24 @@ class Spans:
             self._keep(span)
         self._work = []
 
-    def sending(self, header: Header, port: str) -> None:
-        """Give a frame of a source a trace id now and then."""
+    def sending(self, header: Header, port: str) -> bool:
+        """Give a frame of a source a trace id now and then; whether it has one, until it is sent."""
         if not self._source:
-            return
+            return False
+        if bytes(header.trace_id) != _NONE:  # its readers had no room
+            return True
         now = time.monotonic_ns()
-        if now < self._next or bytes(header.trace_id) != _NONE:
-            return
+        if now < self._next:
+            return False
         self._next = now + _EVERY
         trace = os.urandom(16)
         header.trace_id[:] = list(trace)
         self._keep({"trace": trace.hex(), "port": port, "start": now, "end": now})
+        return True
+
+    def sent(self, header: Header) -> None:
+        """Take the trace id back: the node may send the same frame again."""
+        header.trace_id[:] = list(_NONE)
 
     def _keep(self, span: dict[str, Any]) -> None:
         if len(self._done) < _MOST:

@@ -158,7 +158,8 @@ class Subscriber:
         words = self._words
         # Asked before: what an earlier writer has sent is here, or does not come.
         start, gone = words[W_START], self._back and self._ended_without_us()
-        if self._has_all():
+        # A frame that was given up may be the last so far, and comes for its header's sake.
+        if self.has_all() and self.skipped is None:
             return self._nothing(start, gone) if self._back else None
         if len(self._held) >= self._hold and not self._make_room():
             return None
@@ -185,7 +186,8 @@ class Subscriber:
         """Whether as many frames are kept as may be."""
         return len(self._held) >= self._hold
 
-    def _has_all(self) -> bool:
+    def has_all(self) -> bool:
+        """Say whether nothing was sent that was not taken; any thread, and cheaper than ``take``."""
         # A writer that keeps the ledger claims a frame before it sends it.
         words = self._words
         return bool(words[self._slot + R_NEXT] == words[W_NEXT] and words[W_STATE] != VACANT)
@@ -331,7 +333,7 @@ class Subscriber:
             return False
         self.ledger.fence()
         # What has arrived and is from before this reader joined is nothing.
-        return bool(self._port.has_samples()) and not self._has_all()
+        return bool(self._port.has_samples()) and not self.has_all()
 
     def receive(self, patience: Check = patient) -> Received:
         """Wait for a frame; one with END_OF_STREAM is the last."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from ._errors import FrameError
 from ._frame import Frame
 from ._host import attach
-from ._log import write, write_past
+from ._log import insist, write_past
 from ._node import Node
 
 # asyncio and traceback are imported where they are used: a node that needs
@@ -350,4 +350,4 @@ def print_failure(problem: NodeFailure) -> None:
     """Write a failure to the log."""
     text = problem.trace or f"{problem.message}\n"
     # The log must have it, also if the node reads its stderr itself.
-    (write if sys.stderr is sys.__stderr__ else write_past)(text)
+    (insist if sys.stderr is sys.__stderr__ else write_past)(text)

@@ -154,7 +154,7 @@ class Watch:
         if since > TERM_REPORT and lane not in self._reported:
             self._reported.add(lane)
             log(f"node {self._runner.id}: asked to end {since:.1f} s ago, and still in {lane.doing}:")
-            _log.write(_trace(lane))
+            _log.insist(_trace(lane))
         if since > TERM_GRACE:
             text = f"did not return within {TERM_GRACE:g} s of SIGTERM"
             self._end(lane, NodeFailure(lane.doing, text, _trace(lane)))

@@ -164,6 +164,29 @@ def test_the_last_frame_is_given_up(runtime: FakeRuntime, tmp_path: Path) -> Non
     close(node)
 
 
+def test_a_frame_is_given_up_although_none_comes_after_it(runtime: FakeRuntime, tmp_path: Path) -> None:
+    """The stream may be slow, or stopped before it has another."""
+    code = """
+class N(Node):
+    def process(self, frame):
+        if frame.text == "bad": import os; os._exit(9)
+        return frame
+"""
+    again = Again(runtime, write(tmp_path, code), retry=True)
+    node = again.start()
+    send_text(again.writer, "bad")
+    for _ in range(3):
+        assert node.process.wait(20) == 9
+        node = again.start()
+        again.writer.refresh()
+    letter = node.expect("given_up")
+    assert (letter["sequence"], letter["header"]["bytes"]) == (0, 3)
+    send_text(again.writer, "good")
+    again.writer.end()
+    assert collect(again.reader, node)[0] == [b"good"]
+    close(node)
+
+
 def test_headers_in_words() -> None:
     """What is told of a frame, as the sinks write it."""
     header = new_header(AUDIO)

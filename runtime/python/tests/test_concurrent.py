@@ -105,6 +105,57 @@ def test_each_session_has_a_thread(runtime: FakeRuntime, tmp_path: Path) -> None
     node.done("one")
 
 
+def test_no_thread_is_to_be_had(runtime: FakeRuntime, tmp_path: Path) -> None:
+    """As many as resource_limits.pids says are there: the session fails, and no other."""
+    code = """
+class N(Node):
+    concurrent = True
+    def load(self):
+        import threading
+        start = threading.Thread.start
+        def limited(thread):
+            if thread.name == "medianode-two": raise RuntimeError("can't start new thread")
+            start(thread)
+        threading.Thread.start = limited
+    def process(self, frame): return frame
+"""
+    node = Many(runtime, tmp_path, "user:N", code=code)
+    one = Stream(node, "one").start()
+    Stream(node, "two").open()
+    error = node.expect("error")
+    assert (error["session"], error["phase"], error["goes_on"]) == ("two", "open", True)
+    assert "raise docker.resource_limits.pids" in error["message"]
+    assert node.expect("closed")["session"] == "two"
+    assert one.give("x") == "x"
+    one.end()
+    node.done("one")
+
+
+def test_a_report_while_a_session_opens(runtime: FakeRuntime, tmp_path: Path) -> None:
+    """Its runtime waits for its "ready": it would start it too early, or open it once more."""
+    gate = tmp_path / "gate"
+    code = f"""
+import os, time
+class N(Node):
+    concurrent = True
+    def open(self, session):
+        while not os.path.exists({str(gate)!r}): time.sleep(0.01)
+    def process(self, frame): return frame
+"""
+    node = Many(runtime, tmp_path, "user:N", code=code)
+    one = Stream(node, "one").open()
+    node.tell("report")
+    assert node.expect("report")["sessions"] == {"one": "opening"}
+    gate.touch()
+    node.expect("ready")
+    node.tell("report")
+    assert node.expect("report")["sessions"] == {"one": "ready"}
+    node.tell("start", "one")
+    assert one.give("x") == "x"
+    one.end()
+    node.done("one")
+
+
 def test_a_hundred_sessions_leave_nothing(runtime: FakeRuntime, tmp_path: Path) -> None:
     node = opened(runtime, tmp_path)
     stays = Stream(node, "stays").start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import os
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from fake_runtime import FakeRuntime
+from nodes import send_text
 from test_outcomes import Run
 from test_runner import write
 
@@ -68,12 +70,51 @@ def test_a_line_may_end_but_not_go_on_for_ever(sink: Sink) -> None:
     for _ in range(10 * BURST // (1 << 16)):
         sink.stream.write(b"z" * (1 << 16))
     assert BURST < len(sink.read()) - BURST < BURST + (1 << 18)
+    assert sink.stream.write(b"z" * BURST) == BURST  # at once
+    assert len(sink.read()) < 2 * BURST + (1 << 18)
     sink.now += 1000
     sink.stream.write(b"z\nlast\n")
     sink.stream.write(b"a line\n")
     sink.stream.tell_left_out()
     assert b"z\nmedianode: 2 lines (" in sink.read()
     assert sink.read().endswith(b"more than 1 MiB/s\na line\n")
+
+
+def test_what_a_node_fails_of_is_not_left_out(sink: Sink) -> None:
+    sink.stream.write(b"x" * (BURST - 1) + b"\n")
+    sink.stream.write(LINE)
+    sink.stream.write(b"half")
+    _flood.here.insists = True
+    try:
+        sink.stream.write(b"Traceback\n")
+        sink.stream.write(LINE)
+    finally:
+        _flood.here.insists = False
+    sink.stream.write(LINE)  # the flood goes on
+    sink.stream.tell_left_out()
+    left = b"medianode: 1 lines (%d bytes) of <stdout> left out: more than 1 MiB/s\n"
+    assert sink.read()[BURST:] == left % 1028 + b"Traceback\n" + LINE + left % 1024
+
+
+def test_items_that_are_larger_than_bytes(sink: Sink) -> None:
+    numbers = array.array("q", [0] * (BURST // 8 - 1) + [10 << 56])  # the last byte ends a line
+    assert sink.stream.write(numbers) == BURST
+    assert sink.stream.write(memoryview(numbers)) == BURST  # left out
+    assert sink.stream.write(memoryview(b"")) == 0
+    sink.stream.tell_left_out()
+    assert f"({BURST} bytes) of <stdout> left out".encode() in sink.read()[BURST:]
+
+
+def test_a_forked_process_counts_its_own(sink: Sink) -> None:
+    sink.stream.write(b"x" * (BURST - 1) + b"\n")
+    sink.stream.write(LINE)
+    child = os.fork()
+    if child == 0:
+        sink.stream.tell_left_out()
+        os._exit(0)
+    os.waitpid(child, 0)
+    sink.stream.tell_left_out()
+    assert sink.read().count(b"left out") == 1
 
 
 def test_the_cost_of_a_write(tmp_path: Path) -> None:
@@ -115,3 +156,27 @@ class N(Node):
     assert " lines (" in run.out[-200:]
     assert "of <stdout> left out: more than 1 MiB/s" in run.out[-200:]
     assert "said on stderr" in run.err
+
+
+def test_a_node_that_fails_in_its_flood(runtime: FakeRuntime, tmp_path: Path) -> None:
+    source = write(
+        tmp_path,
+        """
+import sys
+from medianode import Node
+
+class N(Node):
+    def process(self, frame):
+        for number in range(20_000):
+            print(number, "x" * 1000, file=sys.stderr)
+        raise ValueError("and then it fails")
+""",
+    )
+    run = Run(runtime, source)
+    run.node.start()
+    send_text(run.writer, "go")
+    assert "and then it fails" in run.error()["message"]
+    run.end(1)
+    assert len(run.bytes["err"]) < 2 * BURST
+    assert "of <stderr> left out: more than 1 MiB/s\nTraceback (most recent call last):" in run.err
+    assert "ValueError: and then it fails" in run.err

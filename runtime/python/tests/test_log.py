@@ -127,7 +127,7 @@ import asyncio, contextvars, os, subprocess, sys, threading
 print("imported")
 class N(Node):
     concurrent = True
-    def load(self): print("session=mine is no mark"); self.log.info("loading")
+    def load(self): print("session=mine is no mark\\nsession=2"); self.log.info("loading")
     async def open(self, session):
         self.log.info("opened")
         self.task = asyncio.ensure_future(self.later())
@@ -170,7 +170,7 @@ def test_lines_say_whose_they_are(runtime: FakeRuntime, tmp_path: Path) -> None:
     node.expect("bye")
     assert node.wait()[0] == 0
     out, err = (text.splitlines() for text in node.marked)
-    assert out[:2] == ["imported", "session= session=mine is no mark"]
+    assert out[:3] == ["imported", "session= session=mine is no mark", "session= session=2"]
     assert err[0] == 'level=info msg="loading"'
     for name, other in (("one", "two"), ("two", "one")):
         mark = f"session={name} "
@@ -200,6 +200,20 @@ def test_a_failure_says_whose_it_is(runtime: FakeRuntime, tmp_path: Path) -> Non
     two.end()
     node.done("two")
     assert "session=one ValueError\n" in node.marked[1]
+
+
+def test_a_session_that_does_not_open_has_no_lines_after_that(runtime: FakeRuntime, tmp_path: Path) -> None:
+    code = "class N(Node):\n    def process(self, frame): print(frame.text); return frame\n"
+    node = Many(runtime, tmp_path, "user:N", code=code)
+    one = Stream(node, "one").start()
+    assert one.give("before") == "before"
+    node.tell("open", "nowhere")  # it has no channels
+    assert node.expect("error")["session"] == "nowhere"
+    assert node.expect("closed")["session"] == "nowhere"
+    assert one.give("after") == "after"
+    one.end()
+    node.done("one")
+    assert node.marked[0] == "session=one before\nsession=one after\n"
 
 
 @pytest.mark.parametrize("name", ["stdout", "stderr"])

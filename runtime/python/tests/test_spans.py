@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_runtime import FakeRuntime, NodeProcess, ended, entering, leaving, until
 from nodes import NODES, write
+from sessions import Many, Stream
 
 from medianode import Frame
 from medianode._header import TEXT, new_header
@@ -54,13 +56,74 @@ def test_nobody_takes_them() -> None:
     assert len(spans.take()) == _MOST
 
 
+def opened(runtime: FakeRuntime, source: Path, name: str, **more: Any) -> NodeProcess:
+    node = NodeProcess(runtime, "user:" + name, source, **more)
+    node.expect("hello")
+    node.expect("loaded")
+    return node
+
+
+def test_a_frame_that_a_source_sends_again_and_again(runtime: FakeRuntime, tmp_path: Path) -> None:
+    """Each is another one: one in a second is sampled."""
+    code = """
+class N(Node):
+    def produce(self):
+        frame = Frame.from_text("x")
+        for _ in range(200): yield frame
+"""
+    out = runtime.create(runtime.spec("out"))
+    reader = runtime.subscriber(out)
+    node = opened(runtime, write(tmp_path, code), "N", outputs=[leaving(out)])
+    node.tell("open", trace=True)
+    node.expect("ready")
+    node.tell("start")
+    began, traced = time.monotonic(), 0
+    while not ended(got := reader.receive(until(10))):
+        traced += any(got.header.trace_id)
+        del got
+    assert 1 <= traced <= 1 + time.monotonic() - began
+    assert len(node.expect("spans")["spans"]) == traced
+    node.expect("closed")
+    node.tell("exit")
+    node.expect("bye")
+
+
+@pytest.mark.parametrize("name", ["Returns", "Yields"])
+def test_the_call_of_another_session_is_no_part_of_a_span(runtime: FakeRuntime, tmp_path: Path, name: str) -> None:
+    code = """
+import time
+class Returns(Node):
+    def process(self, frame):
+        if frame.text == "slow": time.sleep(0.5)
+        return frame
+class Yields(Returns):
+    def process(self, frame):
+        yield super().process(frame)
+"""
+    node = Many(runtime, tmp_path, "user:" + name, code=code)
+    streams = [Stream(node, session).start(trace=True) for session in ("one", "two")]
+    for stream, text in zip(streams, ("quick", "slow")):
+        header = new_header(TEXT)
+        header.trace_id[0] = 1
+        stream.writer.send(header, memoryview(text.encode()), until(10))
+    for stream in streams:
+        stream.next()
+    told = {}
+    for _ in streams:
+        event = node.expect("spans")
+        told[event["session"]] = (event["spans"][0]["end"] - event["spans"][0]["start"]) / 1e9
+    assert told["one"] < 0.3
+    assert told["two"] >= 0.5
+    for stream in streams:
+        stream.end()
+    node.done("one", "two")
+
+
 @pytest.mark.parametrize("asked", [True, False])
 def test_a_node_tells_of_them(runtime: FakeRuntime, tmp_path: Path, asked: bool) -> None:
     into, out = runtime.create(runtime.spec("in")), runtime.create(runtime.spec("out"))
     writer, reader = runtime.publisher(into), runtime.subscriber(out)
-    node = NodeProcess(runtime, "user:Same", write(tmp_path, NODES), inputs=[entering(into)], outputs=[leaving(out)])
-    node.expect("hello")
-    node.expect("loaded")
+    node = opened(runtime, write(tmp_path, NODES), "Same", inputs=[entering(into)], outputs=[leaving(out)])
     node.tell("open", trace=asked)
     node.expect("ready")
     node.tell("start")

@@ -46,11 +46,19 @@ def test_term_before_a_session(runtime: FakeRuntime, tmp_path: Path) -> None:
     assert pipe.node.wait()[0] == 0
 
 
+def worked(node: NodeProcess) -> float:
+    """Return the seconds of CPU that a node's main thread has had."""
+    pid = node.process.pid
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
 def test_term_waits_for_the_inputs(runtime: FakeRuntime, tmp_path: Path) -> None:
     pipe = Pipe(runtime, write(tmp_path, NODES), "user:Same")
     pipe.node.start()
     pipe.node.process.send_signal(signal.SIGTERM)
-    time.sleep(0.2)
+    before = worked(pipe.node)
+    time.sleep(0.7)
+    assert worked(pipe.node) - before < 0.3  # it sleeps meanwhile
     send_text(pipe.writer, "late")
     pipe.writer.end()
     assert collect(pipe.reader, pipe.node)[0] == [b"late"]
