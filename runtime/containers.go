@@ -93,7 +93,7 @@ func (s *Session) watch() error {
 			query.Since = e.Time
 			s.onEvent(e)
 		}
-		for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		for wait := firstDelay; ; wait = min(2*wait, lastDelay) {
 			began := time.Now()
 			stream, ended := context.WithCancel(s.life)
 			query.Listening = func() { listen(stream) }
@@ -101,6 +101,9 @@ func (s *Session) watch() error {
 			ended()
 			if s.life.Err() != nil {
 				return
+			}
+			if time.Since(began) > lastDelay {
+				wait = firstDelay // it was there meanwhile
 			}
 			select {
 			case failed <- err: // the first one, if watch still waits
