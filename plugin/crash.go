@@ -32,7 +32,8 @@ func crashCommand(e *env) *cobra.Command {
 		Long: `Show how a node died, of this run or an earlier one: the cause and the exit code
 in words, memory and processor as last seen, the last frame on every port, the
 traceback, the last lines of its log, and whether it was the first failure or
-followed from another. Without an ID the newest death is shown, and the others
+followed from another. An exception that ended one session of several in a node
+is kept, too. Without an ID the newest death is shown, and the others
 are listed. A project keeps its last 50.`,
 		Example: `  docker medianode crash
   docker medianode crash asr                     # the newest of node asr

@@ -120,6 +120,10 @@ func TestSessions(t *testing.T) {
 		if text := s.read("bad.txt"); !strings.HasPrefix(text, "bad 0\nbad 1\nbad 2\nbad ") || strings.Contains(text, "bad 3\n") || !strings.HasSuffix(text, "\nbad 59\n") {
 			t.Errorf("bad.txt: %s", text)
 		}
+		if c := s.crashes(); len(c) != 1 || c[0].Session != "bad" || c[0].Node != "mid" || !c[0].GoesOn || c[0].Restart != 1 || c[0].Sequence == nil || *c[0].Sequence != 3 ||
+			!strings.Contains(c[0].Traceback, "as asked") || len(c[0].Ports) != 2 || c[0].Ports[0].Last == nil || c[0].Usage == nil {
+			t.Errorf("crashes: %+v", c)
+		}
 	})
 	t.Run("five at once", func(t *testing.T) {
 		last := 3 * time.Second
@@ -293,6 +297,15 @@ func TestDeathsUnderSessions(t *testing.T) {
 		p.says("node mid: killed by SIGKILL before its streams ended (exit code 137): starts again in 100ms, restart 1 of 3")
 	}
 	flow("after the death of mid")
+	told := map[string]bool{}
+	for _, c := range s.crashes() {
+		for _, p := range c.Ports {
+			told[p.Session] = told[p.Session] || p.Last != nil
+		}
+	}
+	if !told["main"] || !told["one"] || !told["two"] {
+		t.Errorf("how far mid was is told of sessions %v", told)
+	}
 	main.signal(syscall.SIGKILL)
 	main.end(stopLimit)
 	files = files[:2]

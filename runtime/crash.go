@@ -2,21 +2,27 @@ package runtime
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
 )
 
-// Crash is what is known of the death of one process of a node's container.
+// Crash is what is known of the death of one process of a node's container, or of
+// one session's copy of a node, which an exception has ended.
 type Crash struct {
 	ID        string    `json:"id"`
 	Time      time.Time `json:"time"` // as the engine noted it, else when it was noticed
 	Project   string    `json:"project"`
-	Session   string    `json:"session"` // of the process that supervises
+	Session   string    `json:"session"` // in which the node failed; else that of the process that supervises
 	Node      string    `json:"node"`
 	Source    string    `json:"source,omitempty"` // file:line:column of the node
 	Container string    `json:"container"`
 	Service   string    `json:"service"`
 	LivedS    float64   `json:"lived_s"`
+	GoesOn    bool      `json:"goes_on,omitempty"` // the process, for its other sessions; it has no exit code
 
 	Cause     string  `json:"cause"` // in words
 	ExitCode  int     `json:"exit_code"`
@@ -40,6 +46,7 @@ type Crash struct {
 
 // CrashPort is how far a node had come on one connection when it died.
 type CrashPort struct {
+	Session   string  `json:"session"`
 	Direction string  `json:"direction"` // in, out
 	Port      string  `json:"port"`
 	Peer      string  `json:"peer,omitempty"` // of an input: node.port
@@ -65,16 +72,43 @@ func (s *Session) noteCrash(m *member) {
 		return
 	}
 	c := s.crash(m)
+	s.tellSoon(m, c, logGrace)
+}
+
+// tellSoon tells of a crash once the process's log has been read, or after a time.
+func (s *Session) tellSoon(m *member, c *Crash, most time.Duration) {
 	s.untold = append(s.untold, c)
 	p := m.process
 	s.group.Go(func() {
 		select {
 		case <-p.logged:
-		case <-time.After(logGrace):
+		case <-time.After(most):
 		case <-s.life.Done():
 		}
 		s.post(func() { s.tellCrash(m, c) })
 	})
+}
+
+// afterwards is how long lines of the log may come after the failure that they
+// belong to, where the process goes on and so does its log.
+const afterwards = 300 * time.Millisecond
+
+// noteFailure keeps what is known of an exception that has ended this session's
+// copy of a node; restart is the how-manieth time it opens again, or 0.
+func (s *Session) noteFailure(m *member, e *NodeError, restart int, began time.Time) {
+	if s.c.Crashed == nil || s.killed {
+		return
+	}
+	e = s.describe(m, e)
+	c := &Crash{
+		Time: time.Now(), Project: s.c.Project, Session: s.c.Session, Node: m.ID, Container: m.container, Service: m.Service,
+		GoesOn: true, Exit: "the process goes on, for its other sessions", Cause: e.Message, Phase: e.Phase, Port: e.Port, Sequence: e.Sequence,
+		Traceback: e.Traceback, Restart: restart, Usage: readUsage(s.c.Dir, m.ID), Ports: s.crashPorts(m, s.c.Session),
+	}
+	c.LivedS = c.Time.Sub(began).Seconds()
+	c.ID = c.Time.UTC().Format("20060102-150405.000") + "-" + m.ID + "-" + c.Session
+	s.order(m, c)
+	s.tellSoon(m, c, afterwards)
 }
 
 // tellCrash tells of a death, once. At the session's end all are told that are not yet.
@@ -130,7 +164,13 @@ func (s *Session) crash(m *member) *Crash {
 	c := &Crash{
 		Time: d.Finished, Project: s.c.Project, Session: s.c.Session, Node: m.ID, Container: d.ID, Service: m.Service,
 		Cause: e.Message, ExitCode: d.ExitCode, Signal: e.Signal, OOM: d.outOfMemory(), Phase: e.Phase, Port: e.Port,
-		Sequence: e.Sequence, Traceback: e.Traceback, Usage: m.usage, Ports: s.crashPorts(m),
+		Sequence: e.Sequence, Traceback: e.Traceback, Usage: m.usage, Ports: []CrashPort{},
+	}
+	if m.failure != nil && m.failure.Session != "" {
+		c.Session = m.failure.Session
+	}
+	for _, session := range s.open() {
+		c.Ports = append(c.Ports, s.crashPorts(m, session)...)
 	}
 	if d.Name != "" {
 		c.Container = d.Name
@@ -144,14 +184,7 @@ func (s *Session) crash(m *member) *Crash {
 	c.ID = c.Time.UTC().Format("20060102-150405.000") + "-" + m.ID
 	c.Exit = exitWords(d.ExitCode, c.OOM, m.bye != nil || m.failure != nil)
 	c.Advice = advice(c)
-	switch {
-	case s.culprit != nil && s.culprit != m:
-		c.Follows = "node " + s.culprit.ID
-	case s.culprit == nil && s.cause != nil:
-		c.Follows = s.cause.Error()
-	default: // also when the ends of its channels were noticed before its death
-		c.First = true
-	}
+	s.order(m, c)
 	if s.mayRevive(m, m.hasFailed()) {
 		c.Restart = m.restarts + 1
 		if m.isPlanned() {
@@ -161,17 +194,41 @@ func (s *Session) crash(m *member) *Crash {
 	return c
 }
 
-// crashPorts is how far the node was, from the ledgers of its channels.
-func (s *Session) crashPorts(m *member) []CrashPort {
+// order says which failure was first.
+func (s *Session) order(m *member, c *Crash) {
+	switch {
+	case s.culprit != nil && s.culprit != m:
+		c.Follows = "node " + s.culprit.ID
+	case s.culprit == nil && s.cause != nil:
+		c.Follows = s.cause.Error()
+	default: // also when the ends of its channels were noticed before its death
+		c.First = true
+	}
+}
+
+// open are the names of the sessions that are open, this one's first.
+func (s *Session) open() []string {
+	var others []string
+	for name, g := range s.guests {
+		if g.lost.IsZero() {
+			others = append(others, name)
+		}
+	}
+	slices.Sort(others)
+	return append([]string{s.c.Session}, others...)
+}
+
+// crashPorts is how far the node was in a session, from the ledgers of its channels.
+func (s *Session) crashPorts(m *member, session string) []CrashPort {
 	ports := []CrashPort{}
 	for _, in := range m.Inputs {
-		l := s.ledgerOf(in.Channel)
+		l := s.ledgerIn(session, in.Channel)
 		if l == nil || in.Slot >= l.Slots() {
 			continue
 		}
 		slot := l.Slot(in.Slot)
 		next := slot.Next().Load()
-		p := CrashPort{Direction: "in", Port: in.Port, Peer: in.Source + "." + in.SourcePort, Dropped: slot.Dropped().Load()}
+		p := CrashPort{Session: session, Direction: "in", Port: in.Port, Peer: in.Source + "." + in.SourcePort, Dropped: slot.Dropped().Load()}
 		p.Last = before(min(next, l.Frames()))
 		if sent := l.Frames(); sent > next {
 			p.Waiting = sent - next
@@ -180,12 +237,28 @@ func (s *Session) crashPorts(m *member) []CrashPort {
 	}
 	for _, out := range m.Outputs {
 		for _, spec := range out.Channels[:min(1, len(out.Channels))] { // the second carries the same frames
-			if l := s.ledgerOf(spec); l != nil {
-				ports = append(ports, CrashPort{Direction: "out", Port: out.Port, Last: before(l.Frames())})
+			if l := s.ledgerIn(session, spec); l != nil {
+				ports = append(ports, CrashPort{Session: session, Direction: "out", Port: out.Port, Last: before(l.Frames())})
 			}
 		}
 	}
 	return ports
+}
+
+// ledgerIn is the ledger of a channel in any session; of another process's a copy.
+func (s *Session) ledgerIn(session string, spec channel.Spec) *channel.Ledger {
+	if session == s.c.Session {
+		return s.ledgerOf(spec)
+	}
+	mem, err := os.ReadFile(filepath.Join(s.c.Dir, "shm", channel.LedgerName(spec.For(session).Name)))
+	if err != nil {
+		return nil // it has just ended
+	}
+	l, err := channel.NewLedger(mem, len(spec.Readers))
+	if err != nil {
+		return nil
+	}
+	return l
 }
 
 // before is the sequence before one, if there is any.

@@ -140,8 +140,11 @@ func TestCrashText(t *testing.T) {
 		LivedS: 12.34, Cause: "ValueError: no", ExitCode: 1, Exit: exitWords(1, false, true), Phase: "process", Port: "input", Sequence: &seven,
 		Traceback: "Traceback (most recent call last):\n  File \"a.py\", line 1\nValueError: no\x1b[31m\n", Advice: "do better", First: true,
 		Usage: &Usage{Time: at.Add(-120 * time.Millisecond), Memory: 90 << 20, Frames: 30 << 20, Files: 1 << 20, Limit: 128 << 20, CPUS: 3.2, CPUMost: 0.97, Throttled: 0.34},
-		Ports: []CrashPort{{Direction: "in", Port: "input", Peer: "src.output", Last: &seven, Waiting: 4, Dropped: 2}, {Direction: "in", Port: "side", Peer: "x.y"}, {Direction: "out", Port: "output", Last: &sixteen}},
-		Log:   []string{"one", "two"},
+		Ports: []CrashPort{
+			{Session: "main", Direction: "in", Port: "input", Peer: "src.output", Last: &seven, Waiting: 4, Dropped: 2}, {Session: "main", Direction: "in", Port: "side", Peer: "x.y"},
+			{Session: "main", Direction: "out", Port: "output", Last: &sixteen}, {Session: "s2", Direction: "out", Port: "output", Last: &seven},
+		},
+		Log: []string{"one", "two"},
 	}
 	var b bytes.Buffer
 	if err := c.Text(&b); err != nil {
@@ -149,6 +152,16 @@ func TestCrashText(t *testing.T) {
 	}
 	text := strings.Replace(b.String(), at.Local().Format("2006-01-02 15:04:05.000"), "TIME", 1)
 	golden(t, filepath.Join("testdata", "crash.txt"), text)
+	c.GoesOn, c.Exit, c.Container, c.Session = true, "the process goes on", strings.Repeat("0123456789abcdef", 4), "s2"
+	b.Reset()
+	if err := c.Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"container 0123456789ab, session s2\n", "exit     none: the process goes on\n", "  output   output: last sent frame 7\n"} {
+		if !strings.Contains(b.String(), line) || strings.Contains(b.String(), "  input ") {
+			t.Errorf("no %q in %s", line, b.String())
+		}
+	}
 }
 
 func TestThrottled(t *testing.T) {

@@ -16,12 +16,16 @@ func (c Crash) Text(w io.Writer) error {
 		fmt.Fprintf(b, "  %-8s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	row("when", "%s, %s after its start", c.Time.Local().Format("2006-01-02 15:04:05.000"), seconds(c.LivedS))
+	where := fmt.Sprintf("container %s, session %s", c.container(), c.Session)
 	if c.Source != "" {
-		row("where", "%s, container %s, session %s", c.Source, c.Container, c.Session)
-	} else {
-		row("where", "container %s, session %s", c.Container, c.Session)
+		where = c.Source + ", " + where
 	}
-	row("exit", "code %d: %s", c.ExitCode, c.Exit)
+	row("where", "%s", where)
+	if c.GoesOn {
+		row("exit", "none: %s", c.Exit)
+	} else {
+		row("exit", "code %d: %s", c.ExitCode, c.Exit)
+	}
 	switch {
 	case c.Follows != "":
 		row("order", "followed from %s", c.Follows)
@@ -39,6 +43,9 @@ func (c Crash) Text(w io.Writer) error {
 	}
 	c.usage(row)
 	for _, p := range c.Ports {
+		if p.Session != c.Session {
+			continue // one screen: --format json has those of the others
+		}
 		row(map[string]string{"in": "input", "out": "output"}[p.Direction], "%s", p.text())
 	}
 	if c.Advice != "" {
@@ -47,6 +54,15 @@ func (c Crash) Text(w io.Writer) error {
 	c.lines(b, "traceback", strings.Split(strings.TrimRight(c.Traceback, "\n"), "\n"))
 	c.lines(b, "log, its last lines", c.Log)
 	return b.Flush()
+}
+
+// container is its name, or what of its id docker shows.
+func (c Crash) container() string {
+	const id, short = 64, 12
+	if len(c.Container) == id {
+		return c.Container[:short]
+	}
+	return c.Container
 }
 
 func (c Crash) usage(row func(name, format string, args ...any)) {

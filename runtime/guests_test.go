@@ -160,8 +160,11 @@ func TestExceptionInOneSession(t *testing.T) {
 	r.mid.raiseIn = "s2"
 	r.mid.raiseTimes = new(atomic.Int64)
 	r.mid.raiseTimes.Store(1)
+	r.config.Crashed = func(c Crash) { t.Errorf("told the other session: %+v", c) }
 	s := r.start()
 	c, _ := r.second(10)
+	var told []Crash
+	c.Crashed = func(c Crash) { told = append(told, c) }
 	guest, err := Start(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -169,6 +172,10 @@ func TestExceptionInOneSession(t *testing.T) {
 	var got *NodeError
 	if err := guest.Wait(t.Context()); !errors.As(err, &got) || got.Node != "mid" || got.Message != "ValueError: no" || got.Phase != "process" {
 		t.Errorf("Wait: %v", err)
+	}
+	if len(told) != 1 || !told[0].GoesOn || !told[0].First || told[0].Session != "s2" || told[0].Phase != "process" || told[0].Cause != "ValueError: no" || told[0].Restart != 0 ||
+		len(told[0].Ports) != 2 || told[0].Ports[0].Session != "s2" {
+		t.Errorf("told: %+v", told)
 	}
 	if err := guest.Close(); err != nil {
 		t.Error(err)
@@ -185,8 +192,11 @@ func TestExceptionInOneSession(t *testing.T) {
 
 func TestDeathUnderTwoSessions(t *testing.T) {
 	r := newSharedRig(t, 0, 2)
+	var told []Crash
+	r.config.Crashed = func(c Crash) { told = append(told, c) }
 	s := r.start()
 	c, _ := r.second(0)
+	c.Crashed = func(c Crash) { t.Errorf("told by who does not supervise: %+v", c) }
 	guest, err := Start(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -205,6 +215,10 @@ func TestDeathUnderTwoSessions(t *testing.T) {
 		t.Error(err)
 	}
 	r.end(s)
+	// How far it was is told of each session, if its channels are files.
+	if len(told) != 1 || told[0].Session != "main" || told[0].GoesOn || len(told[0].Ports) < 2 {
+		t.Errorf("told: %+v", told)
+	}
 }
 
 // A process that is killed leaves its session to the supervisor.

@@ -253,7 +253,7 @@ func (s *Session) onError(m *member, st channel.Status) {
 	if st.GoesOn {
 		m.deadline = time.Time{}
 		e := &NodeError{Phase: st.Phase, Message: st.Message, Traceback: st.Traceback, Port: st.Port, Sequence: st.Sequence}
-		if !s.reopen(m, e) {
+		if !s.reopens(m, e) {
 			s.failNode(m, e)
 		}
 		return

@@ -28,17 +28,26 @@ const (
 	delayed                // it has, and the delay runs
 )
 
+// reopens tells of a failure in this session only, and says whether the session
+// opens again.
+func (s *Session) reopens(m *member, e *NodeError) bool {
+	began := m.lastBegun(s.begun)
+	restart := s.reopen(m, e)
+	s.noteFailure(m, e, restart, began)
+	return restart > 0
+}
+
 // reopen plans to open the session again in a node in which it has failed, if the
-// node's policy says so.
-func (s *Session) reopen(m *member, e *NodeError) bool {
+// node's policy says so, and returns for the how-manieth time; 0: it does not.
+func (s *Session) reopen(m *member, e *NodeError) int {
 	now := time.Now()
 	attempts, _ := m.Restart.limits()
 	recent := len(m.Restart.counting(m.reopened, now))
 	switch {
 	case !m.Restart.wants(true), recent >= attempts:
-		return false
+		return 0
 	case m.dead != nil, m.forced, m.left, s.stopping, s.exiting, !s.takesPart(m), s.isThrough(m):
-		return false
+		return 0
 	}
 	m.pause = delayAfter(m.pause, now.Sub(m.lastBegun(s.begun)))
 	m.reopened = append(m.reopened, now)
@@ -47,7 +56,7 @@ func (s *Session) reopen(m *member, e *NodeError) bool {
 	s.warn(fmt.Sprintf("%s: session %s opens in it again in %s, restart %d of %d", m.fate, s.c.Session, m.pause, recent+1, attempts))
 	s.setState(m, StateRestarting)
 	m.reopening, m.closed, m.deadline = failing, false, time.Time{}
-	return true
+	return recent + 1
 }
 
 // lastBegun is when what has just failed began: the process, or the session's

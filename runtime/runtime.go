@@ -55,7 +55,7 @@ type Config struct {
 	// a line; empty: nowhere. Its directory is made.
 	DeadLetters string
 	// Crashed is told of every death of a node's process, with its log, by the
-	// process that supervises.
+	// process that supervises; and of an exception in its own session by each.
 	Crashed func(Crash)
 
 	// Supervises is called when this process begins to supervise the project: it

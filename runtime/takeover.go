@@ -248,7 +248,7 @@ func (s *Session) onReport(m *member, st channel.Status) {
 		e := &NodeError{Message: "failed while nobody supervised it: its log says why"}
 		switch {
 		case m.state == StateFailed:
-		case m.reopening != notReopening || s.reopen(m, e):
+		case m.reopening != notReopening || s.reopens(m, e):
 			s.openSoon(m)
 		default:
 			s.failNode(m, e)
