@@ -78,6 +78,9 @@ func crashes(ctx context.Context, x *examination) (f finding, err error) {
 	if worst := quantile(told, 1); worst > 2*time.Second {
 		return f, fmt.Errorf("a crash was told after %s", digits(worst))
 	}
+	if worst := quantile(flowing, 1); worst > 2*time.Second {
+		return f, fmt.Errorf("frames flowed again after %s", digits(worst))
+	}
 	return f, nil
 }
 
