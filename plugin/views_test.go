@@ -88,6 +88,13 @@ func TestViews(t *testing.T) {
 			t.Errorf("%s", r)
 		}
 	})
+	// Children that nobody waits for are the init's, which each container has.
+	t.Run("orphans", func(t *testing.T) {
+		r := s.medianode("exec", "-p", s.project, "mid", "sh", "-c", `for i in 1 2 3; do (sleep 0.1 &); done; sleep 1; cat /proc/1/comm; grep -l "^State:.Z" /proc/[0-9]*/status`)
+		if r.stdout != "docker-init\n" {
+			t.Errorf("%s", r)
+		}
+	})
 	t.Run("logs of one", func(t *testing.T) {
 		r := s.medianode("logs", "-p", s.project, "mid", "--tail", "2")
 		r.is(t, 0)
