@@ -52,6 +52,7 @@ func dockerMoved() moved {
 		"restart_policy": "=restart", "entrypoint": "=command", "network_mode": "=network", "base": "=base_image",
 		"shm_size_mb": shm, "shm_size": shm,
 		"max_frame": "write outputs: {PORT: {max_frame: SIZE}} at the node", "params": "params stand at the node",
+		"start_timeout_ms": "write it at the node, beside docker", "timeout_ms": "write it at the node, beside docker", "on_crash": "write it at the node, beside docker",
 		"env_file": "name the variables in env_from",
 		"ports":    "remove it: frames do not travel over the network", "user": "remove it: containers run as the caller",
 		"dockerfile": "remove it: Dockerfiles are generated; use base_image",
