@@ -99,6 +99,9 @@ func TestStartTimeout(t *testing.T) {
 	s := newStage(t, "fail-slow", strings.Replace(chain("Few", "SlowLoad"), "app:SlowLoad\n", "app:SlowLoad\n    start_timeout_ms: 3000\n", 1))
 	r := s.up()
 	r.is(t, 1, "pipeline.yaml:8:9: ", "node mid: load: ", "3s", "start_timeout_ms", "loading")
+	if c := s.crashes(); len(c) != 1 || c[0].Node != "mid" || c[0].Phase != "load" || !c[0].First || !strings.Contains(c[0].Cause, "not ready after 3s") {
+		t.Errorf("crashes: %+v", c)
+	}
 	t.Logf("%s", r)
 }
 

@@ -138,7 +138,7 @@ func (s *Session) isCrash(m *member) bool {
 		return true
 	case s.killed && s.culprit != m: // what it says while everything is cut off follows from that
 		return false
-	case m.failure != nil || m.blame != nil:
+	case m.failure != nil || m.blame != nil, s.culprit == m:
 		return true
 	case s.killed, s.stopping && s.started.IsZero(): // it was killed for another reason
 		return false
@@ -156,8 +156,11 @@ func (c *Container) outOfMemory() bool { return c.OOMKilled && c.ExitCode == 137
 
 func (s *Session) crash(m *member) *Crash {
 	e := &NodeError{}
-	if m.blame != nil {
+	switch {
+	case m.blame != nil:
 		*e = *m.blame
+	case s.culprit == m && s.nodeError != nil:
+		*e = *s.nodeError // why the session ends, and so the process
 	}
 	e = s.describe(m, e)
 	d := m.dead

@@ -39,6 +39,8 @@ func TestCrashes(t *testing.T) {
 				Advice: "memory limit 512 MiB, last seen 498 MiB, 96 MiB of it frames: try memory_mb: 768, then measure with docker medianode up --measure"}},
 		"raises": {func(r *rig) { r.mid.raise = "process" },
 			Crash{ExitCode: 1, Exit: exitWords(1, false, true), Phase: "process", Traceback: "Traceback…", Cause: "ValueError: no"}},
+		"late": {func(r *rig) { r.mid.hang, r.config.Nodes[1].StartTimeout = "load", 200*time.Millisecond },
+			Crash{ExitCode: 143, Signal: "SIGTERM", Exit: exitWords(143, false, false), Phase: "load", Cause: "not ready after 200ms: raise start_timeout_ms if it needs longer"}},
 		"segfault at the start": {func(r *rig) { r.mid.die, r.mid.exit = "load", 139 },
 			Crash{ExitCode: 139, Signal: "SIGSEGV", Exit: exitWords(139, false, false), Cause: "killed by SIGSEGV before its streams ended (exit code 139)", Advice: "frames that were received are read-only: copy() one before a library writes into it"}},
 	}
