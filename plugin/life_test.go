@@ -62,7 +62,7 @@ func TestWhileRunning(t *testing.T) {
 		}
 		r = elsewhere.medianode("ps", "-p", s.project, "--format", "json")
 		var list []runtime.Container
-		if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || len(list) != 2 || list[1].Service != "src" || list[1].State != "running" {
+		if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || len(list) != 2 || list[0].Service != "src" || list[0].State != "running" {
 			t.Errorf("%v: %s", err, r)
 		}
 	})

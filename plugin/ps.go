@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -38,6 +39,8 @@ type shownContainer struct {
 	Phase    string `json:"phase,omitempty"` // of the node: loading, ready, running and so on
 	Restarts int    `json:"restarts"`
 	Source   string `json:"source,omitempty"` // file:line:column
+
+	Sessions []string `json:"sessions"` // that are open, by age
 }
 
 func (e *env) ps(ctx context.Context, format string) error {
@@ -54,10 +57,18 @@ func (e *env) ps(ctx context.Context, format string) error {
 		return err
 	}
 	states := runtime.NodeStates(user().UID, project)
+	open, err := runtime.Sessions(user().UID, project)
+	if err != nil {
+		return err
+	}
+	names := []string{}
+	for _, s := range open {
+		names = append(names, s.Session)
+	}
 	order := r.ids()
 	var list []shownContainer
 	for _, c := range containers {
-		shown := shownContainer{Container: c, Node: c.Service}
+		shown := shownContainer{Container: c, Node: c.Service, Sessions: names}
 		for id, n := range r.Nodes {
 			if n.Service == c.Service {
 				shown.Node, shown.Source = id, n.Source
@@ -71,9 +82,9 @@ func (e *env) ps(ctx context.Context, format string) error {
 		return json.NewEncoder(e.cli.Out()).Encode(orNone(list))
 	}
 	w := tabwriter.NewWriter(e.cli.Out(), 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "NODE\tSTATE\tPHASE\tRESTARTS\tSTATUS\tSOURCE\tIMAGE\tCONTAINER")
+	fmt.Fprintln(w, "NODE\tSTATE\tPHASE\tRESTARTS\tSESSIONS\tSTATUS\tSOURCE\tIMAGE\tCONTAINER")
 	for _, c := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", c.Node, c.State, dash(c.Phase), c.Restarts, c.Status, dash(c.Source), c.Image, c.Name)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", c.Node, c.State, dash(c.Phase), c.Restarts, dash(strings.Join(names, ",")), c.Status, dash(c.Source), c.Image, c.Name)
 	}
 	return w.Flush()
 }

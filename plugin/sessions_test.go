@@ -148,6 +148,11 @@ func TestSessions(t *testing.T) {
 		if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || len(list) != 6 || list[0].Session != "main" || !list[0].Supervises || list[5].Frames == 0 {
 			t.Errorf("%v: %s", err, r)
 		}
+		var nodes []struct{ Sessions []string }
+		r = s.medianode("ps", "--format", "json")
+		if err := json.Unmarshal([]byte(r.stdout), &nodes); err != nil || len(nodes) != 3 || len(nodes[2].Sessions) != 6 || nodes[2].Sessions[0] != "main" {
+			t.Errorf("%v: %s", err, r)
+		}
 		for i, p := range all {
 			s.medianode("sessions", "close", names[i]).is(t, 0)
 			r := p.end(stopLimit)
