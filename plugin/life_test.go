@@ -33,6 +33,9 @@ func TestCommandKilled(t *testing.T) {
 				t.Errorf("containers still run: %s", docker(t, "ps", "-a", "--filter", filter))
 			}
 			t.Logf("containers ended after %s", time.Since(began).Round(time.Millisecond))
+			if r := s.medianode("ps", "-p", s.project, "--format", "json"); r.code != 0 || !strings.Contains(r.stdout, `"sessions":[]`) {
+				t.Errorf("a session is open whose process is dead: %s", r)
+			}
 			if next == "down" {
 				s.medianode("down", "-p", s.project).is(t, 0)
 				return

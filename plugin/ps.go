@@ -63,7 +63,9 @@ func (e *env) ps(ctx context.Context, format string) error {
 	}
 	names := []string{}
 	for _, s := range open {
-		names = append(names, s.Session)
+		if s.State != "lost" {
+			names = append(names, s.Session)
+		}
 	}
 	order := r.ids()
 	var list []shownContainer

@@ -2,12 +2,15 @@ package runtime
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/medianode/docker-medianode/runtime/node"
 )
 
 // crashed runs a rig to its end and returns what was told of deaths.
@@ -95,6 +98,28 @@ func TestNoCrash(t *testing.T) {
 		t.Errorf("Wait: %v", err)
 	}
 	r.end(s)
+}
+
+// Who dies after another node has failed is told to have followed from it.
+func TestCrashFollows(t *testing.T) {
+	r := newRig(t, 100)
+	r.mid.die, r.mid.exit = "exit", 42
+	r.config.Nodes[2].Run = func(ctx context.Context, p *node.Ports) error {
+		f, err := p.Receive(ctx)
+		if err != nil {
+			return err
+		}
+		f.Release()
+		return errors.New("no more room")
+	}
+	told := r.crashed()
+	if len(told) != 1 || told[0].Node != "mid" || told[0].First || told[0].Follows != "node out" || told[0].ExitCode != 42 {
+		t.Fatalf("told: %+v", told)
+	}
+	var b bytes.Buffer
+	if err := told[0].Text(&b); err != nil || !strings.Contains(b.String(), "order    followed from node out\n") {
+		t.Errorf("%v: %s", err, b.String())
+	}
 }
 
 // A node that is started again is told of each time, with the count.
