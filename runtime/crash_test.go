@@ -166,7 +166,7 @@ func TestCrashText(t *testing.T) {
 		ID: "20260102-030405.600-asr", Time: at, Project: "captions", Session: "main", Node: "asr", Source: "pipeline.yaml:14:9", Container: "captions-asr-1",
 		LivedS: 12.34, Cause: "ValueError: no", ExitCode: 1, Exit: exitWords(1, false, true), Phase: "process", Port: "input", Sequence: &seven,
 		Traceback: "Traceback (most recent call last):\n  File \"a.py\", line 1\nValueError: no\x1b[31m\n", Advice: "do better", First: true,
-		Usage: &Usage{Time: at.Add(-120 * time.Millisecond), Memory: 90 << 20, Frames: 30 << 20, Files: 1 << 20, Limit: 128 << 20, CPUS: 3.2, CPUMost: 0.97, Throttled: 0.34},
+		Usage: &Usage{Time: at.Add(-120 * time.Millisecond), Memory: 90 << 20, MemoryMost: 97 << 20, Frames: 30 << 20, Files: 1 << 20, Limit: 128 << 20, CPUS: 3.2, CPUMost: 0.97, Throttled: 0.34},
 		Ports: []CrashPort{
 			{Session: "main", Direction: "in", Port: "input", Peer: "src.output", Last: &seven, Waiting: 4, Dropped: 2}, {Session: "main", Direction: "in", Port: "side", Peer: "x.y"},
 			{Session: "main", Direction: "out", Port: "output", Last: &sixteen}, {Session: "s2", Direction: "out", Port: "output", Last: &seven},

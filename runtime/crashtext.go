@@ -74,7 +74,11 @@ func (c Crash) usage(row func(name, format string, args ...any)) {
 	if d := c.Time.Sub(u.Time); d > 0 && d < time.Hour {
 		age = fmt.Sprintf(", %s before", d.Round(time.Millisecond))
 	}
-	row("memory", "%s (a sample%s)", u.words(), age)
+	memory := u.words()
+	if u.MemoryMost > u.Memory {
+		memory += ", at most " + size(u.MemoryMost) + " before"
+	}
+	row("memory", "%s (a sample%s)", memory, age)
 	cpu := seconds(u.CPUS)
 	if u.CPUMost > 0 { // it lived longer than a second
 		cpu += fmt.Sprintf(", at most %.2f cores", u.CPUMost)
