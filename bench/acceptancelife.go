@@ -37,6 +37,9 @@ func copyPipeline(ctx context.Context, name string) (project, dir string, err er
 	return project, dir, nil
 }
 
+// noticed is how soon a death is told where the machine is not busy: by the median.
+const noticed = 500 * time.Millisecond
+
 // crashes kills nodes in turns, and waits for the news.
 func crashes(ctx context.Context, x *examination) (f finding, err error) {
 	l, err := newTempLoad(ctx, "chaos", chaosConnections())
@@ -77,6 +80,9 @@ func crashes(ctx context.Context, x *examination) (f finding, err error) {
 		len(told), digits(median(told)), digits(quantile(told, 1)), digits(median(flowing)), digits(quantile(flowing, 1)))
 	if worst := quantile(told, 1); worst > 2*time.Second {
 		return f, fmt.Errorf("a crash was told after %s", digits(worst))
+	}
+	if m := median(told); m > noticed {
+		return f, fmt.Errorf("half of the crashes were told after %s and more", digits(m))
 	}
 	if worst := quantile(flowing, 1); worst > 2*time.Second {
 		return f, fmt.Errorf("frames flowed again after %s", digits(worst))
