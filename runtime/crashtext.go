@@ -43,7 +43,7 @@ func (c Crash) Text(w io.Writer) error {
 	}
 	c.usage(row)
 	for _, p := range c.Ports {
-		if p.Session != c.Session {
+		if p.Session != "" && p.Session != c.Session {
 			continue // one screen: --format json has those of the others
 		}
 		row(map[string]string{"in": "input", "out": "output"}[p.Direction], "%s", p.text())
