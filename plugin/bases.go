@@ -67,7 +67,8 @@ func (e *env) checkBases(ctx context.Context, p *prepared, images []generate.Ima
 	if found.HasErrors() {
 		return e.explain(p.source, found)
 	}
-	return found.Format(e.cli.Err(), p.source.text, e.color())
+	e.warn(p.source, found)
+	return nil
 }
 
 // needs is what a node asks of its base.

@@ -67,6 +67,17 @@ func TestFullStateDirectory(t *testing.T) {
 	s.up().is(t, 1, "no space left on device", small)
 }
 
+// What the terminal would show goes into a file on a full disk: the run goes on,
+// from the build to the report.
+func TestFullStderr(t *testing.T) {
+	s := newStage(t, "fullerr", strings.Replace(chain("Few", "Echo"), "source: ./nodes,", "source: ./nodes, env_from: [MEDIANODE_NOT_SET],", 1))
+	s.write("nodes/app.py", s.read("nodes/app.py")+"\n# "+s.project+"\n") // an image that has to be built
+	s.start("bash", "-c", "docker-medianode up 2>/dev/full").end(time.Minute).is(t, 0)
+	if s.counted("out.txt") != 5 {
+		t.Errorf("out.txt: %s", s.read("out.txt"))
+	}
+}
+
 // A reboot: what was in memory is gone, what is on disk is not.
 func TestReboot(t *testing.T) {
 	s := newStage(t, "reboot", chain("Endless", "Echo"))

@@ -121,9 +121,7 @@ func (e *env) up(ctx context.Context, o upOptions) (err error) {
 	if err := o.exposed.open(); err != nil {
 		return err
 	}
-	if err := e.warnUnset(p.source); err != nil {
-		return err
-	}
+	e.warnUnset(p.source)
 	building, built := e.span(ctx, "build")
 	release, err := e.build(building, p, buildOptions{progress: o.progress})
 	built(err)
@@ -153,7 +151,7 @@ func (e *env) up(ctx context.Context, o upOptions) (err error) {
 
 // warnUnset tells which variables a node is to get from the caller, and the
 // caller does not have.
-func (e *env) warnUnset(s *source) error {
+func (e *env) warnUnset(s *source) {
 	var unset pipeline.Diagnostics
 	for i, n := range s.spec.Nodes {
 		if n.Docker == nil {
@@ -169,7 +167,7 @@ func (e *env) warnUnset(s *source) error {
 			})
 		}
 	}
-	return unset.Format(e.cli.Err(), s.text, e.color())
+	e.warn(s, unset)
 }
 
 // interruptible gives a context that the first Ctrl-C ends, and tells of the

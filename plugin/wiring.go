@@ -52,10 +52,14 @@ func (e *env) parse() (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.spec.Warnings.Format(e.cli.Err(), s.text, e.color()); err != nil {
-		return nil, err
-	}
+	e.warn(s, s.spec.Warnings)
 	return s, nil
+}
+
+// warn shows what is no error. Who cannot be told, as on a full disk, is not: a
+// warning that nobody reads stops nothing.
+func (e *env) warn(s *source, found pipeline.Diagnostics) {
+	_ = found.Format(e.cli.Err(), s.text, e.color())
 }
 
 // read is parse without a word about warnings.
