@@ -29,10 +29,15 @@ type RunningError struct {
 	Project string
 	Owner   Owner // zero if it runs without a process of this machine
 	Reason  string
+	Asked   time.Duration // to stop, so long ago; 0: it was not
 }
 
 // Error names the process and its pipeline.
 func (e *RunningError) Error() string {
+	if e.Asked > 0 && e.Owner.PID > 0 {
+		return fmt.Sprintf("process %d was asked to stop %s ago and has not, as one that Ctrl-Z has stopped: end it with kill -9 %d, then docker medianode down removes the rest",
+			e.Owner.PID, e.Asked.Round(time.Second), e.Owner.PID)
+	}
 	text := fmt.Sprintf("project %s is running already", e.Project)
 	if e.Owner.PID == 0 {
 		return text + ": stop it with docker medianode down, or choose another name with --project-name"

@@ -33,6 +33,10 @@ func TestSecondRunIsTold(t *testing.T) {
 	if !errors.As(err, &running) || running.Owner.PID != 42 || !strings.Contains(err.Error(), "process 42") || !strings.Contains(err.Error(), "/a/b.yaml") {
 		t.Errorf("got %v", err)
 	}
+	running.Asked = 20400 * time.Millisecond // by down
+	if text := err.Error(); !strings.HasPrefix(text, "process 42 was asked to stop 20s ago and has not") || !strings.Contains(text, "kill -9 42") || strings.Contains(text, "--project-name") {
+		t.Errorf("asked: %s", text)
+	}
 	if err := p.leave(); err != nil {
 		t.Fatal(err)
 	}

@@ -59,8 +59,8 @@ func removeProbes(ctx context.Context, e Engine, uid int) {
 // takeOver locks the project, after asking all that run it to stop. Sessions whose
 // supervisor has just died need one more to end well: the lock is theirs first.
 func (p *place) takeOver(ctx context.Context) error {
-	asked := map[int]bool{}
-	for end := time.Now().Add(askTimeout); ; {
+	asked, began := map[int]bool{}, time.Now()
+	for end := began.Add(askTimeout); ; {
 		err := p.take(Owner{PID: os.Getpid(), Started: time.Now(), Removes: true})
 		pids := owners(p.dir)
 		var running *RunningError
@@ -89,6 +89,9 @@ func (p *place) takeOver(ctx context.Context) error {
 		}
 		// The lock belongs to another process, which cannot wake this one.
 		if time.Now().After(end) || ctx.Err() != nil {
+			if errors.As(err, &running) && asked[running.Owner.PID] {
+				running.Asked = time.Since(began)
+			}
 			return err
 		}
 		pause(ctx, 50*time.Millisecond)
