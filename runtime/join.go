@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	joinPause   = 20 * time.Millisecond // between two tries to reach who supervises a project
-	joinTimeout = time.Minute           // for one that has the lock and does not answer yet
+	joinPause    = 20 * time.Millisecond // between two tries to reach who supervises a project
+	joinPatience = 5 * time.Second       // after which a session says that it has no answer yet
+	joinTimeout  = time.Minute           // for one that has the lock and does not answer yet
 )
 
 // inheritTimeout is for another session that looks whether it is the last.
@@ -146,7 +147,9 @@ func (s *Session) askOnce(ctx context.Context) (<-chan message, error) {
 	messages := s.talk(w)
 	stop := context.AfterFunc(ctx, w.close)
 	w.send(message{Open: &opening{Session: s.c.Session, Digest: s.c.Digest, PID: os.Getpid()}})
+	slow := time.AfterFunc(joinPatience, s.tellNoAnswer)
 	first, ok := <-messages
+	slow.Stop()
 	if !stop() || (ok && first.Accepted) {
 		if !ok {
 			return nil, ctx.Err()
@@ -168,6 +171,15 @@ func (s *Session) askOnce(ctx context.Context) (<-chan message, error) {
 	}
 	s.c.Session = wanted
 	return nil, err
+}
+
+// tellNoAnswer says what a session waits for that is not answered: it may come
+// while the project's nodes still load, which takes as long as it takes.
+func (s *Session) tellNoAnswer() {
+	var running *RunningError
+	if s.c.Warn != nil && errors.As(runningIn(s.c.Dir, s.c.Project), &running) {
+		s.c.Warn(fmt.Sprintf("project %s has not answered for %s: its nodes are not ready yet, or process %d, which runs it, stands still", s.c.Project, joinPatience, running.Owner.PID))
+	}
 }
 
 // onMessage is a message of the supervisor.
