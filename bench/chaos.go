@@ -122,7 +122,7 @@ func newLoad(ctx context.Context, name, dir string, engine *ownEngine) (*load, e
 	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
 		return nil, err
 	}
-	plugin, err := pluginPath(ctx)
+	plugin, err := copyPlugin(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -148,6 +148,21 @@ func newLoad(ctx context.Context, name, dir string, engine *ownEngine) (*load, e
 	}
 	l.env = append(l.env, "DOCKER_HOST="+engine.host())
 	return l, engine.load(ctx, images...)
+}
+
+// copyPlugin takes the plugin as it is now: the one that is installed may change in
+// a quarter of an hour, and another version has other images.
+func copyPlugin(ctx context.Context, dir string) (string, error) {
+	from, err := pluginPath(ctx)
+	if err != nil {
+		return "", err
+	}
+	program, err := os.ReadFile(from)
+	if err != nil {
+		return "", err
+	}
+	to := filepath.Join(dir, "docker-medianode")
+	return to, os.WriteFile(to, program, 0o755)
 }
 
 // pluginPath is the plugin that the docker command runs.

@@ -56,7 +56,7 @@ func (s *storm) summary() {
 	}
 	t.print(s.w)
 	total := make([]account, len(s.load.wires))
-	ended, killed, refused, stopped := 0, 0, 0, 0
+	ended, killed, refused, stopped, failed := 0, 0, 0, 0, 0
 	for _, one := range s.load.past {
 		accounts, err := one.accounts(s.load.wires)
 		s.errs = append(s.errs, err)
@@ -70,9 +70,10 @@ func (s *storm) summary() {
 			ended++
 		case one.excused && strings.Contains(one.stderr.String(), "no Docker engine answers"):
 			refused++
-		default:
+		case one.excused:
 			stopped++
-			if !one.excused {
+		default:
+			if failed++; failed <= 5 {
 				s.errs = append(s.errs, fmt.Errorf("failed: %s", one.exited()))
 			}
 		}
@@ -84,8 +85,8 @@ func (s *storm) summary() {
 		t.row(w.from+" → "+w.to, a.sent, a.received, a.lost, a.owner, int64(a.sent)-int64(a.received)-int64(a.lost)-int64(a.owner), a.unfinished)
 	}
 	t.print(s.w)
-	fmt.Fprintf(s.w, "sessions: %d; %d ended, %d were killed with their runtime, %d were refused while no engine answered, %d failed with the containers that an engine stopped\n",
-		len(s.load.past), ended, killed, refused, stopped)
+	fmt.Fprintf(s.w, "sessions: %d; %d ended, %d were killed with their runtime, %d were refused while no engine answered, %d failed with the containers that an engine stopped, %d for no such reason\n",
+		len(s.load.past), ended, killed, refused, stopped, failed)
 }
 
 // leftovers asks gc, and looks.
