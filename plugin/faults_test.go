@@ -20,8 +20,9 @@ import (
 	"github.com/medianode/docker-medianode/runtime/channel"
 )
 
-// envFaults is "all" for every fault at every call to the engine, or the numbers of
-// calls, with commas; otherwise a few are tried, from the first call to the last.
+// envFaults is "each" for one fault at every call to the engine (10 min), "all" for
+// every fault there (an hour), or the numbers of calls, with commas, for every fault at
+// those; otherwise a few are tried, from the first call to the last.
 const envFaults = "MEDIANODE_TEST_FAULTS"
 
 // fault happens to one call instead of its answer.
@@ -170,7 +171,7 @@ func at(t *testing.T, n int) (ks []int) {
 			ks = append(ks, 1+i*(n-1)/(some-1))
 		}
 		return slices.Compact(ks)
-	case "all":
+	case "all", "each":
 		for k := range n + 2 { // the next run may have some more
 			ks = append(ks, k+1)
 		}
@@ -187,9 +188,9 @@ func at(t *testing.T, n int) (ks []int) {
 	}
 }
 
-// ends are the faults that end a process, and both verbs that must work then.
+// ends are the faults that end a process, and the verbs that must work then.
 func ends(i int) (faults []fault, next []string) {
-	if os.Getenv(envFaults) != "" {
+	if text := os.Getenv(envFaults); text != "" && text != "each" {
 		return []fault{killBefore, killDuring, killAfter}, []string{"down", "up"}
 	}
 	return []fault{[]fault{killBefore, killDuring, killAfter}[i%3]}, []string{[]string{"down", "up"}[i%2]}
@@ -285,7 +286,7 @@ func TestEngineFailsAtCall(t *testing.T) {
 	r.is(t, 0)
 	for i, k := range at(t, len(calls)) {
 		for name, what := range map[string]fault{"answer 500": answer500, "cut": cut} {
-			if os.Getenv(envFaults) == "" && (name == "cut") != (i%2 == 0) {
+			if text := os.Getenv(envFaults); (text == "" || text == "each") && (name == "cut") != (i%2 == 0) {
 				continue
 			}
 			r, calls := f.run(s, k, what, "up")
