@@ -26,6 +26,10 @@ func TestMain(m *testing.M) {
 	if flag.Lookup("update") == nil {
 		flag.Bool("update", false, "write what the commands print into testdata")
 	}
+	// Under -race a program sleeps for a second before it ends, and these run hundreds.
+	if os.Getenv("GORACE") == "" {
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=50")
+	}
 	testscript.Main(m, map[string]func(){"docker-medianode": medianode})
 }
 
@@ -46,7 +50,7 @@ func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", UpdateScripts: updating(), RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(env *testscript.Env) error {
-			for _, name := range []string{"DOCKER_HOST", "DOCKER_CONTEXT", "SSL_CERT_FILE", "PIP_CERT"} {
+			for _, name := range []string{"DOCKER_HOST", "DOCKER_CONTEXT", "SSL_CERT_FILE", "PIP_CERT", "GORACE"} {
 				env.Setenv(name, os.Getenv(name))
 			}
 			env.Setenv("HOME", env.WorkDir)
