@@ -169,6 +169,7 @@ func (s *Session) tellEnded(m *member) {
 func (s *Session) onGuestGone(g *guest) {
 	s.waiting = slices.DeleteFunc(s.waiting, func(w *guest) bool { return w == g })
 	if s.guests[g.name] != g {
+		s.group.Go(s.dropSeats)
 		return
 	}
 	g.lost = time.Now()
@@ -204,6 +205,24 @@ func (s *Session) forget(g *guest) {
 	s.admitWaiting()
 }
 
+// dropSeats removes the files of sessions whose owners were killed before they were
+// let in, or had even said which session they want.
+func (s *Session) dropSeats() {
+	for _, wait := range []time.Duration{joinPause, time.Second} {
+		pause(s.life, wait)
+		for name, lives := range owned(s.c.Dir) {
+			if lives {
+				continue
+			}
+			s.post(func() {
+				if s.guests[name] == nil { // else it may be waited for, after a change of the supervisor
+					s.group.Go(func() { s.dropSeat(name) })
+				}
+			})
+		}
+	}
+}
+
 // dropSeat removes the file of a session whose owner was killed. The kernel may
 // have closed its connection before its lock; one that lives removes it itself.
 func (s *Session) dropSeat(name string) {
@@ -213,7 +232,7 @@ func (s *Session) dropSeat(name string) {
 		if err != nil {
 			return
 		}
-		if free, err := tryLock(f); free && err == nil {
+		if free, err := tryLock(f); free && err == nil && (&seat{file: f, path: path}).isCurrent() {
 			_ = os.Remove(path)
 		}
 		_ = f.Close()

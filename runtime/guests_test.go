@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -253,6 +254,43 @@ func TestLostSession(t *testing.T) {
 		t.Errorf("after it: %v, %d", err, out.len())
 	}
 	if err := errors.Join(guest.Close(), s.Stop(t.Context())); err != nil {
+		t.Error(err)
+	}
+	r.end(s)
+}
+
+// A process that is killed before it is let in leaves no session.
+func TestKilledBeforeItIsLetIn(t *testing.T) {
+	r := newSharedRig(t, 0, 2)
+	s := r.start()
+	for _, say := range []string{"nothing", "who it is"} {
+		conn, err := s.dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(seatDir(r.config.Dir), "killed")
+		if err := os.WriteFile(path, nil, 0o600); err != nil { // with no lock: its owner is dead
+			t.Fatal(err)
+		}
+		if say != "nothing" {
+			if _, err := conn.Write([]byte(`{"open":{"session":"killed","digest":"of another pipeline"}}` + "\n")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if !eventually(func() bool {
+			_, err := os.Stat(path)
+			return errors.Is(err, fs.ErrNotExist)
+		}) {
+			t.Errorf("it said %s: its session stays", say)
+		}
+	}
+	if all := owned(r.config.Dir); len(all) != 1 || !all["main"] {
+		t.Errorf("sessions: %v", all)
+	}
+	if err := s.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
 	r.end(s)
