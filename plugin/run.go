@@ -98,12 +98,8 @@ this session's process takes over the project: see "up".`,
 func (e *env) run(ctx context.Context, o upOptions) (err error) {
 	ctx, interrupts, done := interruptible(ctx)
 	defer done()
-	ctx, finish := e.trace(ctx, "run")
-	o.phases = &phases{e: e, ctx: ctx}
-	defer func() {
-		o.phases.end(err)
-		finish(err)
-	}()
+	ctx, finish := e.tracePhases(ctx, "run", &o)
+	defer func() { finish(err) }()
 	p, err := e.prepare(ctx)
 	if err != nil {
 		return interrupted(ctx, err)

@@ -74,6 +74,16 @@ type phases struct {
 	over bool
 }
 
+// tracePhases traces a verb whose session goes through phases, until finish.
+func (e *env) tracePhases(ctx context.Context, verb string, o *upOptions) (_ context.Context, finish func(error)) {
+	ctx, done := e.trace(ctx, verb)
+	o.phases = &phases{e: e, ctx: ctx}
+	return ctx, func(err error) {
+		o.phases.end(err)
+		done(err)
+	}
+}
+
 // to ends the present one and begins another.
 func (p *phases) to(name string) {
 	if p == nil {

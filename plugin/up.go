@@ -92,12 +92,8 @@ address serve there once they take over.`,
 func (e *env) up(ctx context.Context, o upOptions) (err error) {
 	ctx, interrupts, done := interruptible(ctx)
 	defer done()
-	ctx, finish := e.trace(ctx, "up")
-	o.phases = &phases{e: e, ctx: ctx}
-	defer func() {
-		o.phases.end(err)
-		finish(err)
-	}()
+	ctx, finish := e.tracePhases(ctx, "up", &o)
+	defer func() { finish(err) }()
 	p, err := e.prepare(ctx)
 	if err != nil {
 		return interrupted(ctx, err)
