@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,7 +76,7 @@ func Look(ctx context.Context, e Engine, g Graph) Totals {
 	t := Totals{Time: time.Now()}
 	for name, lives := range owned(dir) {
 		if lives {
-			t.Sessions = append(t.Sessions, SessionTotals{Session: name, Started: startOf(dir, name)})
+			t.Sessions = append(t.Sessions, SessionTotals{Session: name, Started: readSeat(filepath.Join(seatDir(dir), name)).Started})
 		}
 	}
 	if len(t.Sessions) == 0 {
@@ -106,15 +105,6 @@ func Look(ctx context.Context, e Engine, g Graph) Totals {
 		t.ask(ctx, e, g.Project, missing)
 	}
 	return t
-}
-
-// startOf is when a session's owner took its name.
-func startOf(dir, session string) time.Time {
-	var t seatText
-	if text, err := os.ReadFile(filepath.Join(seatDir(dir), session)); err == nil {
-		_ = json.Unmarshal(text, &t) // empty while it is being written
-	}
-	return t.Started
 }
 
 // readLedger copies a channel's counters.

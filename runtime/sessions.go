@@ -69,7 +69,7 @@ func takeSeat(dir, name string, text seatText) (*seat, error) {
 		if free && s.isCurrent() {
 			return s, s.write()
 		}
-		owner = readSeat(f)
+		owner = readSeat(f.Name())
 		_ = f.Close()
 		time.Sleep(5 * time.Millisecond)
 	}
@@ -122,9 +122,9 @@ func (s *seat) leave() error {
 	return errors.Join(err, s.file.Close())
 }
 
-func readSeat(f *os.File) seatText {
+func readSeat(path string) seatText {
 	var t seatText
-	if text, err := os.ReadFile(f.Name()); err == nil {
+	if text, err := os.ReadFile(path); err == nil {
 		_ = json.Unmarshal(text, &t) // empty while it is being written
 	}
 	return t
@@ -175,7 +175,7 @@ func Sessions(uid int, project string) ([]SessionInfo, error) {
 		if err != nil {
 			continue // it has just ended
 		}
-		t := readSeat(f)
+		t := readSeat(f.Name())
 		if free, err := tryLock(f); free && err == nil {
 			t.State = "lost"
 		}
@@ -230,7 +230,7 @@ func CloseSession(uid int, project, name string) error {
 		return fmt.Errorf("project %s has no session %s: it has %s", project, name, strings.Join(names, ", "))
 	}
 	defer f.Close()
-	t := readSeat(f)
+	t := readSeat(f.Name())
 	if t.PID <= 0 || !holds(t.PID, path) {
 		return fmt.Errorf("session %s has no owner any more", name)
 	}
@@ -270,7 +270,7 @@ func owners(dir string) []int {
 		if err != nil {
 			continue
 		}
-		t := readSeat(f)
+		t := readSeat(f.Name())
 		_ = f.Close()
 		if t.PID > 0 && holds(t.PID, path) {
 			pids = append(pids, t.PID)
