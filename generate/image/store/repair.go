@@ -79,30 +79,29 @@ func (s *Store) repair(ctx context.Context, why diagnosis, err error) {
 		_ = s.disconnect()
 		return
 	}
-	var code *sqlite.Error
-	readOnly := errors.As(err, &code) && code.Code()&0xff == lib.SQLITE_READONLY
 	switch {
 	// Errors of a file that was set aside meanwhile say nothing of the new one.
 	case why == moved, s.db != nil && !s.current():
 		_ = s.disconnect()
 	// Without room SQLite's own words are of whatever it could not make.
-	case ioError(err) && crowded(s.path):
+	case isKind(err, lib.SQLITE_IOERR) && crowded(s.path):
 		s.giveUp("the disk is full")
 	case why == noShared && s.walWorks:
 		s.walWorks = false
 		_ = s.disconnect()
 	// A file that may be written and that SQLite takes for read-only says so
 	// itself, in a byte of its header.
-	case why == damaged, readOnly && writable(s.path) && writable(filepath.Dir(s.path)):
+	case why == damaged, isKind(err, lib.SQLITE_READONLY) && writable(s.path) && writable(filepath.Dir(s.path)):
 		s.setAside(ctx, err)
 	default:
 		s.giveUp(reason(err))
 	}
 }
 
-func ioError(err error) bool {
+// isKind compares the primary code of an error of SQLite's.
+func isKind(err error, kind int) bool {
 	var code *sqlite.Error
-	return errors.As(err, &code) && code.Code()&0xff == lib.SQLITE_IOERR
+	return errors.As(err, &code) && code.Code()&0xff == kind
 }
 
 // current tells whether what was opened is still the file at the path.
