@@ -3,6 +3,7 @@ package plugin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -96,16 +97,13 @@ func (e *env) logs(ctx context.Context, nodes []string, o runtime.LogOptions, fo
 		ids[n.Service] = id
 	}
 	show := logSink(e.cli.Out(), e.cli.Out().IsTerminal() && e.color(), format == "json")
-	containers, err := runtime.Ps(ctx, engine, project)
-	if err != nil {
-		return err
-	}
-	if len(containers) == 0 {
-		fmt.Fprintf(e.cli.Err(), "project %s has no containers, and so no logs\n", project)
-		return nil
-	}
-	return runtime.Logs(ctx, engine, project, o, func(l runtime.LogLine) {
+	err = runtime.Logs(ctx, engine, project, o, func(l runtime.LogLine) {
 		l.Node = cmp.Or(ids[l.Node], l.Node)
 		show(l)
 	})
+	if errors.Is(err, runtime.ErrNoContainers) {
+		fmt.Fprintf(e.cli.Err(), "project %s has no containers, and so no logs\n", project)
+		return nil
+	}
+	return err
 }

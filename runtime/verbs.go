@@ -139,12 +139,18 @@ func Ps(ctx context.Context, e Engine, project string) ([]Container, error) {
 	return containers, nil
 }
 
+// ErrNoContainers is the error of Logs for a project that has none.
+var ErrNoContainers = errors.New("no containers")
+
 // Logs gives the lines of a project's containers to take, one call at a time:
 // in the order of their times, or, with Follow, as they come.
 func Logs(ctx context.Context, e Engine, project string, o LogOptions, take LogSink) error {
 	containers, err := Ps(ctx, e, project)
 	if err != nil {
 		return err
+	}
+	if len(containers) == 0 {
+		return fmt.Errorf("project %s: %w", project, ErrNoContainers)
 	}
 	if len(o.Services) > 0 {
 		containers = slices.DeleteFunc(containers, func(c Container) bool { return !slices.Contains(o.Services, c.Service) })
