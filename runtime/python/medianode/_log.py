@@ -166,7 +166,7 @@ class SessionStream(io.TextIOWrapper):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._line: Optional[str] = None  # whose line is not at its end
+        self._line: Optional[str] = None  # whose line is not at its end; "" is no session's
         self._forget()
         os.register_at_fork(after_in_child=self._forget)  # what is kept is the parent's to print
 
@@ -184,10 +184,10 @@ class SessionStream(io.TextIOWrapper):
         if not isinstance(text, str) or not text:
             return super().write(text)
         name = at_work.get()
-        if not (self.apart and name):
-            self._put(name, text)
-            return len(text)
         with self._keeping:
+            if not (self.apart and name):
+                self._put(name, text)
+                return len(text)
             whole = self._kept.pop(name, "") + text
             end = len(whole) if len(whole) > _MAX_KEPT else whole.rfind("\n") + 1
             if end < len(whole):
@@ -207,7 +207,7 @@ class SessionStream(io.TextIOWrapper):
     def _put(self, name: str, text: str) -> None:
         if not text:
             return
-        if name and self._line and self._line != name:
+        if self._line is not None and self._line != name:  # no line is of two
             super().write("\n")
             self._line = None
         fresh, self._line = self._line is None, None if text[-1] == "\n" else name

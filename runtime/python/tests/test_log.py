@@ -216,6 +216,31 @@ def test_a_session_that_does_not_open_has_no_lines_after_that(runtime: FakeRunti
     assert node.marked[0] == "session=one before\nsession=one after\n"
 
 
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_no_line_is_of_two(runtime: FakeRuntime, tmp_path: Path, concurrent: bool) -> None:
+    """A thread of no session leaves its line open, and so does a session."""
+    code = f"""
+import threading
+class N(Node):
+    concurrent = {concurrent}
+    def process(self, frame):
+        for end in ("", "\\n"):
+            thread = threading.Thread(target=print, args=("of a thread",), kwargs={{"end": ""}})
+            thread.start()
+            thread.join()
+            print("of a session", end=end)
+        return frame
+"""
+    pipe = Pipe(runtime, write(tmp_path, code))
+    pipe.run("x")
+    pipe.done()
+    session, thread = "session=main of a session", "of a thread"
+    want = [thread, session, thread, session]
+    if concurrent:  # a session's line is written when it is whole
+        want = [thread + thread, session + "of a session"]
+    assert pipe.node.marked[0].splitlines() == want
+
+
 @pytest.mark.parametrize("name", ["stdout", "stderr"])
 def test_the_streams_are_what_they_were(runtime: FakeRuntime, tmp_path: Path, name: str) -> None:
     code = f"""
