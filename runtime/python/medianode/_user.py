@@ -21,6 +21,7 @@ from ._node import Node
 if TYPE_CHECKING:
     import asyncio
     import traceback
+    from concurrent.futures import ThreadPoolExecutor
 
     from ._host import Host
 
@@ -197,6 +198,8 @@ class Caller:
         #: Whose call is at work: the tasks that it starts are its own.
         self.owner: object = None
         self._owners: weakref.WeakKeyDictionary[Any, object] = weakref.WeakKeyDictionary()
+        # The node may fill the loop's own executor with calls that do not return.
+        self._waits: Optional[ThreadPoolExecutor] = None
 
     def run(self, awaitable: Any, stopped: Optional[Callable[[], bool]] = None) -> Any:
         """Wait for an awaitable; if stopped answers true meanwhile, cancel it."""
@@ -266,8 +269,12 @@ class Caller:
         """Run a wait; while it lasts, tasks that the node has started go on."""
         if self.loop is None:
             wait()
-        else:
-            self.loop.run_until_complete(self.loop.run_in_executor(None, wait))
+            return
+        if self._waits is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._waits = ThreadPoolExecutor(1, "medianode-wait")
+        self.loop.run_until_complete(self.loop.run_in_executor(self._waits, wait))
 
     def turn(self) -> None:
         """Let tasks go on for a moment, when the node does not sleep."""
@@ -297,14 +304,18 @@ class Caller:
         return [frame for task in asyncio.all_tasks(loop) for frame in _awaits(task.get_coro())]
 
     def close(self) -> None:
-        """Cancel what still runs and end the loop."""
+        """Cancel what still runs, generators too, and end the loop; threads of its executor are not waited for."""
         loop = self.loop
         if loop is None:
             return
+        import asyncio
+
         self.cancel()
         self.loop = None
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.run_until_complete(asyncio.wait([loop.create_task(loop.shutdown_asyncgens())], timeout=1))
+        if self._waits is not None:
+            self._waits.shutdown()
+            self._waits = None
         loop.close()
 
 

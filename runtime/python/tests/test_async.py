@@ -130,3 +130,48 @@ class N(Node):
     pipe.done()
     assert 'level=error msg="Task exception was never retrieved' in pipe.err
     assert "  RuntimeError: in a task" in pipe.err
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_what_an_executor_does_not_end(runtime: FakeRuntime, tmp_path: Path, concurrent: bool) -> None:
+    """Frames come all the same, although its threads are taken, and the process ends."""
+    code = f"""
+import asyncio, time
+class N(Node):
+    concurrent = {concurrent}
+    async def process(self, frame):
+        for _ in range(64):
+            asyncio.get_running_loop().run_in_executor(None, time.sleep, 3600)
+        return frame
+"""
+    pipe = Pipe(runtime, write(tmp_path, code))
+    pipe.node.start()
+    for text in "ab":
+        send_text(pipe.writer, text)
+        got = pipe.next()
+        assert payload(got).decode() == text
+        del got
+    pipe.writer.end()
+    assert collect(pipe.reader, pipe.node)[0] == []
+    pipe.done()
+    left = "thread 'asyncio_0' of the node still runs and is left behind"
+    assert (left in pipe.err) == (not concurrent)  # a daemon of a daemon
+
+
+def test_a_generator_that_does_not_end(runtime: FakeRuntime, tmp_path: Path) -> None:
+    code = """
+import asyncio
+class N(Node):
+    async def numbers(self):
+        try: yield 1
+        finally:
+            print("ends")
+            await asyncio.sleep(3600)
+    async def process(self, frame):
+        self.kept = self.numbers()
+        await self.kept.__anext__()
+"""
+    pipe = Pipe(runtime, write(tmp_path, code))
+    pipe.run("x")
+    pipe.done()
+    assert pipe.out == "ends\n"
