@@ -7,9 +7,8 @@ import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from . import _log
 from ._cgroup import Usage
 from ._errors import Abandoned
 from ._lane import Lane
@@ -30,6 +29,8 @@ AWAY = 1.0
 TERM_REPORT = 1.2
 # How long the watch tries to reach the runtime before it ends the process.
 TELL_WITHIN = 1.0
+# How long it waits for the log.
+LOG_WITHIN = 1.0
 # What faulthandler waits longer than the watch, which says more.
 MARGIN = 1.0
 
@@ -115,7 +116,7 @@ class Watch:
             finally:
                 os.close(file)
         except OSError as e:
-            log(f"node {self._runner.id}: the health check is told nothing: {e}")
+            _say(log, f"node {self._runner.id}: the health check is told nothing: {e}")
             self._alive = ""
 
     def _look(self, now: float) -> None:
@@ -147,14 +148,14 @@ class Watch:
         elif self._gone_since is None:
             self._gone_since = now
         elif now - self._gone_since > TAKEOVER + ORPHAN_GRACE * 2:
-            log(f"node {self._runner.id}: the runtime is gone and the node does not return: killed")
+            _say(log, f"node {self._runner.id}: the runtime is gone and the node does not return: killed")
             os._exit(1)
 
     def _look_after_signal(self, lane: Lane, since: float) -> None:
         if since > TERM_REPORT and lane not in self._reported:
             self._reported.add(lane)
-            log(f"node {self._runner.id}: asked to end {since:.1f} s ago, and still in {lane.doing}:")
-            _log.insist(_trace(lane))
+            asked = f"node {self._runner.id}: asked to end {since:.1f} s ago, and still in {lane.doing}:"
+            _say(log, f"{asked}\n{_trace(lane)}".rstrip("\n"))
         if since > TERM_GRACE:
             text = f"did not return within {TERM_GRACE:g} s of SIGTERM"
             self._end(lane, NodeFailure(lane.doing, text, _trace(lane)))
@@ -190,8 +191,8 @@ class Watch:
             self._runner.tell_failure(problem, lane.name or None, patience)
         except (Abandoned, Exception):  # it ends all the same
             pass
-        print_failure(problem)
-        log(f"node {self._runner.id}: {problem.message}: ended")
+        _say(print_failure, problem)
+        _say(log, f"node {self._runner.id}: {problem.message}: ended")
         os._exit(1)
 
 
@@ -200,6 +201,17 @@ class _Call:
 
     def __init__(self, session: Session, number: int) -> None:
         self.session, self.number, self.spent = session, number, 0.0
+
+
+def _say(write: Callable[[Any], None], what: Any) -> None:
+    """Write to the log, and go on after a while: its pipe may be full, or its lock be kept by who waits for that."""
+    thread = threading.Thread(target=write, args=(what,), daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # as many as the container may have
+        write(what)
+    else:
+        thread.join(LOG_WITHIN)
 
 
 def _trace(lane: Lane) -> str:

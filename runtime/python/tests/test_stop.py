@@ -245,3 +245,36 @@ class N(Node):
             pipe.node.expect("closed")
         finally:
             other.close()
+
+
+FULL_LOG = """
+import os, time
+import medianode._watch as watch
+watch.TERM_REPORT, watch.TERM_GRACE = 1.2, 1.6
+class N(Node):
+    def process(self, frame):
+        os.set_blocking(2, False)
+        try:
+            while True: os.write(2, b"x" * 4096)
+        except BlockingIOError: pass
+        os.set_blocking(2, True)
+        time.sleep(3600)
+"""
+
+
+@pytest.mark.parametrize("how", ["timeout", "term", "runtime dies"])
+def test_a_node_that_hangs_is_ended_although_nobody_reads_its_log(
+    runtime: FakeRuntime, tmp_path: Path, how: str
+) -> None:
+    pipe = Pipe(runtime, write(tmp_path, FULL_LOG), timeout_ms=300 if how == "timeout" else 0)
+    pipe.node.start()
+    send_text(pipe.writer, "x")
+    if how == "term":
+        time.sleep(0.3)
+        pipe.node.process.send_signal(signal.SIGTERM)
+    if how == "runtime dies":
+        time.sleep(0.3)
+        pipe.node.commands.ledger.close()
+    else:
+        assert "time.sleep(3600)" in pipe.node.expect("error")["traceback"]
+    assert pipe.node.process.wait(timeout=10) == 1
