@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	goruntime "runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -468,5 +469,25 @@ func TestLogGoesOn(t *testing.T) {
 	}
 	if w := s.Report().Warnings; len(w) != 0 { // nothing is missing
 		t.Errorf("warnings: %q", w)
+	}
+}
+
+// What a node tells of spans is told with what it failed of, if it failed.
+func TestSpansOfAFailure(t *testing.T) {
+	r := newRig(t, 0)
+	var told []channel.Span
+	r.config.Traced = func(_ string, span channel.Span) { told = append(told, span) }
+	s, err := newSession(t.Context(), r.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.stopLife()
+	s.onStatus(s.byService["mid"], channel.Status{
+		Event: channel.EventSpans, Session: r.config.Session, Message: "ValueError: no", Traceback: "Traceback …",
+		Spans: []channel.Span{{Sequence: 1}, {Sequence: 2, Failed: true}},
+	})
+	want := []channel.Span{{Sequence: 1}, {Sequence: 2, Failed: true, Message: "ValueError: no", Traceback: "Traceback …"}}
+	if !slices.Equal(told, want) {
+		t.Errorf("got %v", told)
 	}
 }

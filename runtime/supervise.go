@@ -223,6 +223,9 @@ func (s *Session) onStatus(m *member, st channel.Status) {
 		s.onGivenUp(m, st)
 	case channel.EventSpans:
 		for _, span := range st.Spans {
+			if span.Failed {
+				span.Message, span.Traceback = st.Message, st.Traceback
+			}
 			if s.c.Traced != nil {
 				s.c.Traced(m.ID, span)
 			}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -34,7 +36,13 @@ func (t *Traces) Frame(run trace.SpanContext, node string, s channel.Span) {
 		options = options[:1]
 	}
 	_, span := t.Start(ctx, name, append(options, trace.WithAttributes(about...))...)
-	span.End(trace.WithTimestamp(wall(max(s.Start, s.End))))
+	end := trace.WithTimestamp(wall(max(s.Start, s.End)))
+	if s.Failed {
+		span.SetStatus(codes.Error, s.Message)
+		span.AddEvent(semconv.ExceptionEventName, end,
+			trace.WithAttributes(semconv.ExceptionMessage(s.Message), semconv.ExceptionStacktrace(s.Traceback)))
+	}
+	span.End(end)
 }
 
 // firstOf is the id of a trace's first span: who has the trace id knows it.

@@ -9,8 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
 )
 
 func env(text string) func(string) string {
@@ -73,21 +77,28 @@ func TestOff(t *testing.T) {
 	}
 }
 
-func TestSend(t *testing.T) {
-	got := make(chan *collector.ExportTraceServiceRequest, 10)
+// listen is a collector, and what it gets.
+func listen(t *testing.T) (got <-chan *collector.ExportTraceServiceRequest, url string) {
+	t.Helper()
+	requests := make(chan *collector.ExportTraceServiceRequest, 10)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		var request collector.ExportTraceServiceRequest
 		if err != nil || r.URL.Path != "/v1/traces" || proto.Unmarshal(body, &request) != nil {
 			t.Errorf("%s: %v", r.URL, err)
 		}
-		got <- &request
+		requests <- &request
 	}))
-	defer server.Close()
+	t.Cleanup(server.Close)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.URL) // the exporter reads it itself
+	return requests, server.URL
+}
+
+func TestSend(t *testing.T) {
+	got, url := listen(t)
 	t.Setenv("OTEL_SERVICE_NAME", "mine")
 	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-	given := env("OTEL_EXPORTER_OTLP_ENDPOINT=" + server.URL + " TRACEPARENT=" + parent)
+	given := env("OTEL_EXPORTER_OTLP_ENDPOINT=" + url + " TRACEPARENT=" + parent)
 	traces, err := FromEnv(t.Context(), given, "1.2")
 	if err != nil || !traces.On() {
 		t.Fatalf("%v, %v", traces, err)
@@ -108,6 +119,34 @@ func TestSend(t *testing.T) {
 	x := resource.GetScopeSpans()[0].GetSpans()[0]
 	if trace := strings.Split(parent, "-"); x.GetName() != "x" || hex.EncodeToString(x.GetTraceId()) != trace[1] || hex.EncodeToString(x.GetParentSpanId()) != trace[2] {
 		t.Errorf("span: %v", x)
+	}
+}
+
+// A frame with which its node fails: the span's status is an error, with the exception.
+func TestFrameFails(t *testing.T) {
+	got, url := listen(t)
+	traces, err := FromEnv(t.Context(), env("OTEL_EXPORTER_OTLP_ENDPOINT="+url), "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := channel.Span{Trace: strings.Repeat("7", 32), Port: "input", Source: "src.output", Start: 1, End: 2}
+	traces.Frame(trace.SpanContext{}, "well", s)
+	s.Failed, s.Message, s.Traceback = true, "ValueError: no", "Traceback …"
+	traces.Frame(trace.SpanContext{}, "asr", s)
+	if err := traces.Close(); err != nil {
+		t.Fatal(err)
+	}
+	spans := (<-got).GetResourceSpans()[0].GetScopeSpans()[0].GetSpans()
+	if len(spans) != 2 || spans[0].GetStatus().GetCode() != otlp.Status_STATUS_CODE_UNSET || len(spans[0].GetEvents()) != 0 {
+		t.Fatalf("spans: %v", spans)
+	}
+	if status := spans[1].GetStatus(); status.GetCode() != otlp.Status_STATUS_CODE_ERROR || status.GetMessage() != s.Message {
+		t.Errorf("status: %v", status)
+	}
+	exception := spans[1].GetEvents()[0]
+	if at := exception.GetAttributes(); exception.GetName() != "exception" || at[0].GetKey() != "exception.message" || at[0].GetValue().GetStringValue() != s.Message ||
+		at[1].GetKey() != "exception.stacktrace" || at[1].GetValue().GetStringValue() != s.Traceback {
+		t.Errorf("event: %v", exception)
 	}
 }
 

@@ -140,6 +140,7 @@ type Status struct {
 	Metrics []Metric `json:"metrics,omitempty"`
 
 	// EventSpans: what became of sampled frames.
+	// Of those that have Failed, Message and Traceback say by what.
 	Spans []Span `json:"spans,omitempty"`
 
 	// EventReport: how every session is, by name, also of those that have ended.
@@ -187,6 +188,10 @@ type Span struct {
 	Sent     uint64 `json:"sent,omitempty"` // when the frame was sent to the node
 	Start    uint64 `json:"start"`          // the node takes it
 	End      uint64 `json:"end"`            // and is done with it
+
+	Failed    bool   `json:"failed,omitempty"` // the node failed with it
+	Message   string `json:"-"`                // of the Status that told of it
+	Traceback string `json:"-"`
 }
 
 // The events, in the order in which a node that fares well sends them.

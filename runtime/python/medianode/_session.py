@@ -145,10 +145,14 @@ class Session(SessionHost):
                 self.start()
             if self._spans is not None:
                 self._spans.begin(got if self._batches else (got,))
-            if self._batches:
-                self._process_batch(got)
-            else:
-                self._process(got)
+            try:
+                if self._batches:
+                    self._process_batch(got)
+                else:
+                    self._process(got)
+            except NodeFailure as problem:
+                self._end_spans(problem)
+                raise
             if self._spans is not None and self._job is None:
                 self._spans.end()
             return True
@@ -190,12 +194,17 @@ class Session(SessionHost):
             self._ready = next(job)
         except StopIteration:
             self._job = None
-            if self._spans is not None:
-                self._spans.end()
-        except BaseException:
+            self._end_spans()
+        except BaseException as err:
             self._job = None
+            if isinstance(err, NodeFailure):
+                self._end_spans(err)
             raise
         return True
+
+    def _end_spans(self, problem: Optional[NodeFailure] = None) -> None:
+        if self._spans is not None:
+            self._spans.end(problem)
 
     def _drop_job(self) -> None:
         job, self._job = self._job, None

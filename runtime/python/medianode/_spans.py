@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from ._frame import Frame
 from ._header import Header
+
+if TYPE_CHECKING:
+    from ._user import NodeFailure
 
 _NONE = bytes(16)
 # How often a source gives a frame a trace id, whatever its rate, in ns.
@@ -25,6 +28,8 @@ class Spans:
         self._next = 0
         self._work: list[dict[str, Any]] = []  # frames in process
         self._done: list[dict[str, Any]] = []
+        #: By what a call ended that did not return: there is one at most.
+        self.failure: dict[str, str] = {}
 
     def begin(self, frames: Iterable[Frame]) -> None:
         """Note the frames of a call that have a trace id."""
@@ -38,13 +43,17 @@ class Spans:
                 span.update(sequence=header.sequence, sent=header.sent, start=now)
                 self._work.append(span)
 
-    def end(self) -> None:
-        """Note that the call has returned, and what it gave is sent."""
+    def end(self, problem: Optional[NodeFailure] = None) -> None:
+        """Note that the call has returned, and what it gave is sent; or that it has failed."""
         if not self._work:
             return
         now = time.monotonic_ns()
+        if problem is not None:
+            self.failure = {"message": problem.message, "traceback": problem.trace}
         for span in self._work:
             span["end"] = now
+            if problem is not None:
+                span["failed"] = True
             self._keep(span)
         self._work = []
 

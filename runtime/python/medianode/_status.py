@@ -58,10 +58,12 @@ class Status:
         if spans is None or not self._lock.acquire(last):
             return
         try:
+            if last:
+                spans.end()  # of a call that was cut off
             if last or not self._publisher.would_block():
                 told = spans.take()
                 if told:
-                    self._send(patience, "spans", session.session, {"spans": told})
+                    self._send(patience, "spans", session.session, {"spans": told, **spans.failure})
         finally:
             self._lock.release()
 

@@ -189,6 +189,10 @@ class Watch:
         try:
             patience = _give_up_at(time.monotonic() + TELL_WITHIN)
             self._runner.tell_failure(problem, lane.name or None, patience)
+            session = lane.acting
+            if session is not None and session.ports.spans is not None:
+                session.ports.spans.end(problem)
+                self._runner.status.tell_spans(patience, session)
         except (Abandoned, Exception):  # it ends all the same
             pass
         _say(print_failure, problem)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_runtime import FakeRuntime, NodeProcess, ended, entering, leaving, until
-from nodes import NODES, write
+from nodes import NODES, collect, write
 from sessions import Many, Stream
 
 from medianode import Frame
 from medianode._header import TEXT, new_header
+from medianode._runner import TERM_DRAIN
 from medianode._spans import _MOST, Spans
 
 
@@ -143,3 +145,62 @@ def test_a_node_tells_of_them(runtime: FakeRuntime, tmp_path: Path, asked: bool)
     node.expect("closed")
     node.tell("exit")
     node.expect("bye")
+
+
+FAILS = """
+import time
+class Raises(Node):
+    def process(self, frame): raise ValueError("as asked")
+class Yields(Node):
+    def process(self, frame):
+        yield frame
+        raise ValueError("as asked")
+class Batch(Node):
+    def process_batch(self, frames): raise ValueError("as asked")
+class Hangs(Node):
+    def process(self, frame): time.sleep(3600)
+"""
+
+
+@pytest.mark.parametrize("name", ["Raises", "Yields", "Batch", "Hangs"])
+def test_a_call_that_fails_is_a_span(runtime: FakeRuntime, tmp_path: Path, name: str) -> None:
+    """Also of one session of several, and of one whose call does not return."""
+    hangs = name == "Hangs"
+    node = Many(runtime, tmp_path, "user:" + name, code=FAILS, timeout_ms=300 if hangs else 0)
+    streams = [Stream(node, session).start(trace=True) for session in ("one", "two")]
+    for stream in streams[: 1 if hangs else 2]:
+        header = new_header(TEXT)
+        header.trace_id[0] = 1
+        stream.writer.send(header, memoryview(b"x"), until(10))
+        error = node.expect("error")
+        if not hangs:
+            collect(stream.reader, node)
+        told = node.expect("spans")
+        if not hangs:
+            node.expect("closed")
+        assert told["session"] == error["session"] == stream.name
+        assert (told["message"], told["traceback"]) == (error["message"], error["traceback"])
+        span = told["spans"][0]
+        assert span["failed"] is True
+        assert span["sent"] <= span["start"] <= span["end"]
+    assert node.process.wait(timeout=10) == 1
+
+
+def test_a_call_that_is_cut_off_is_a_span(runtime: FakeRuntime, tmp_path: Path) -> None:
+    """By SIGTERM, in the middle of what it gives: its reader has no room for more."""
+    code = "class N(Node):\n    def process(self, frame):\n        for _ in range(9): yield frame\n"
+    node = Many(runtime, tmp_path, "user:N", code=code)
+    one, two = (Stream(node, name).start(trace=True) for name in ("one", "two"))
+    header = new_header(TEXT)
+    header.trace_id[0] = 1
+    one.writer.send(header, memoryview(b"x"), until(10))
+    one.next()
+    node.process.send_signal(signal.SIGTERM)
+    time.sleep(TERM_DRAIN + 0.5)
+    assert len(collect(one.reader, node)[0]) < 8
+    collect(two.reader, node)
+    while (told := node.next())["event"] != "spans":
+        assert told["event"] != "bye"
+    span = told["spans"][0]
+    assert "failed" not in span
+    assert span["start"] <= span["end"]
