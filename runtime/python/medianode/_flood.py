@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -37,28 +38,32 @@ class Bounded(io.FileIO):
         self._whole = True  # what was written last ended a line
         self._leaving = self._cut = False
         self._lines = self._bytes = 0  # left out
-        os.register_at_fork(after_in_child=self._forget)  # the parent tells of it
+        self._lock = threading.RLock()  # a finaliser may print in the middle of a print
+        os.register_at_fork(after_in_child=self._in_child)
 
     def write(self, data: Any) -> Optional[int]:  # type: ignore[override]
         """Write the data, or count it."""
         if type(data) is not bytes:  # an array's items may be larger than bytes
             data = memoryview(data).tobytes()
         size = len(data)
-        now = time.monotonic()
-        self._room = min(self._room + (now - self._at) * RATE, BURST)
-        self._at = now
-        if self._leaving:
-            if (self._room < max(_AGAIN, size) or not self._whole) and not here.insists:
+        with self._lock:
+            now = time.monotonic()
+            self._room, self._at = self._room_at(now), now
+            if self._leaving:
+                if (self._room < max(_AGAIN, size) or not self._whole) and not here.insists:
+                    return self._leave_out(data, size)
+                self.tell_left_out()
+            elif self._room < (size if self._whole else size - _LONGEST) and not here.insists:
+                self._leaving, self._cut = True, not self._whole
                 return self._leave_out(data, size)
-            self.tell_left_out()
-        elif self._room < (size if self._whole else size - _LONGEST) and not here.insists:
-            self._leaving, self._cut = True, not self._whole
-            return self._leave_out(data, size)
-        written = super().write(data)
-        if written:
-            self._room -= written
-            self._whole = data[written - 1] == 10
-        return written
+            written = super().write(data)
+            if written:
+                self._room -= written
+                self._whole = data[written - 1] == 10
+            return written
+
+    def _room_at(self, now: float) -> float:
+        return min(self._room + (now - self._at) * RATE, BURST)
 
     def _leave_out(self, data: bytes, size: int) -> int:
         self._bytes += size
@@ -67,24 +72,38 @@ class Bounded(io.FileIO):
             self._whole = data[size - 1] == 10
         return size
 
+    @property
+    def overdue(self) -> bool:
+        """Whether there is something to tell, and room for it, and nothing more was written that would tell it."""
+        return self._leaving and self._whole and self._room_at(time.monotonic()) >= _AGAIN
+
     def tell_left_out(self) -> None:
         """Say what was left out since the last time, if anything was."""
-        if not self._leaving:
-            return
-        text = "\n" if self._cut else ""
-        text += f"medianode: {self._lines} lines ({self._bytes} bytes) of {self.name} left out"
-        text += f": more than {RATE >> 20} MiB/s\n"
-        self._forget()
-        super().write(text.encode())
+        with self._lock:
+            if not self._leaving:
+                return
+            text = "\n" if self._cut else ""
+            text += f"medianode: {self._lines} lines ({self._bytes} bytes) of {self.name} left out"
+            text += f": more than {RATE >> 20} MiB/s\n"
+            self._forget()
+            with contextlib.suppress(OSError, ValueError):  # closed by the node
+                super().write(text.encode())
 
     def _forget(self) -> None:
         self._leaving = self._cut = False
         self._lines = self._bytes = 0
 
+    def _in_child(self) -> None:
+        self._lock = threading.RLock()
+        self._forget()  # the parent tells of it
 
-def bound() -> list[Bounded]:
+
+#: The streams of the process that have bounds.
+streams: list[Bounded] = []
+
+
+def bound() -> None:
     """Put bounds on sys.stdout and sys.stderr; what C code writes passes by them."""
-    streams = []
     for name in ("stdout", "stderr"):
         before = getattr(sys, name)
         if not isinstance(before, io.TextIOWrapper):  # closed when the process began
@@ -96,4 +115,9 @@ def bound() -> list[Bounded]:
         setattr(sys, name, text)
         setattr(sys, f"__{name}__", text)
         streams.append(raw)
-    return streams
+
+
+def tell_left_out() -> None:
+    """Say what was left out of all streams; for the end of a process."""
+    for stream in streams:
+        stream.tell_left_out()

@@ -16,6 +16,7 @@ import threading
 import weakref
 from typing import Any, Callable, NoReturn
 
+from . import _flood
 from ._errors import ChannelError, FrameError
 from ._log import insist
 from ._user import NodeFailure
@@ -117,6 +118,7 @@ def leave(err: BaseException) -> NoReturn:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             pass
+    _flood.tell_left_out()
     os._exit(code)
 
 

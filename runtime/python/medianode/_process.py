@@ -11,7 +11,7 @@ import threading
 import time
 from typing import NoReturn
 
-from ._flood import Bounded, bound
+from . import _flood
 from ._log import insist
 
 _IOLBF = 1
@@ -19,12 +19,9 @@ _IOLBF = 1
 _PATIENCE = 1.0
 
 
-_BOUNDED: list[Bounded] = []
-
-
 def prepare() -> None:
     """Make the log complete and timely: also of C libraries, and of a crash."""
-    _BOUNDED.extend(bound())
+    _flood.bound()
     try:
         libc = ctypes.CDLL(None)
         libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), None, _IOLBF, ctypes.c_size_t(0))
@@ -74,11 +71,7 @@ def _flush() -> None:
             stream.flush()
         except Exception:  # whatever the node has put in its place
             pass
-    for bounded in _BOUNDED:
-        try:
-            bounded.tell_left_out()
-        except (OSError, ValueError):  # closed by the node
-            pass
+    _flood.tell_left_out()
     try:
         ctypes.CDLL(None).fflush(None)
     except (OSError, AttributeError, TypeError):  # TypeError: a system that has no such library

@@ -406,6 +406,7 @@ def main() -> NoReturn:
     except BaseException as err:
         if _fork.in_child():
             _fork.leave(err)
+        _flood.tell_left_out()
         _flood.here.insists = True
         raise
     del runner  # and with it the frames that the node has kept

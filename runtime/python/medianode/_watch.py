@@ -7,8 +7,9 @@ import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, NoReturn, Optional
 
+from . import _flood
 from ._cgroup import Usage
 from ._errors import Abandoned
 from ._lane import Lane
@@ -121,6 +122,9 @@ class Watch:
 
     def _look(self, now: float) -> None:
         self._look_for_runtime(now)
+        for stream in _flood.streams:
+            if stream.overdue:
+                _say(stream.tell_left_out)
         lanes = self._runner.lanes
         at = self._runner.life.signals.at
         for lane in lanes:
@@ -148,8 +152,7 @@ class Watch:
         elif self._gone_since is None:
             self._gone_since = now
         elif now - self._gone_since > TAKEOVER + ORPHAN_GRACE * 2:
-            _say(log, f"node {self._runner.id}: the runtime is gone and the node does not return: killed")
-            os._exit(1)
+            _leave(f"node {self._runner.id}: the runtime is gone and the node does not return: killed")
 
     def _look_after_signal(self, lane: Lane, since: float) -> None:
         if since > TERM_REPORT and lane not in self._reported:
@@ -196,8 +199,7 @@ class Watch:
         except (Abandoned, Exception):  # it ends all the same
             pass
         _say(print_failure, problem)
-        _say(log, f"node {self._runner.id}: {problem.message}: ended")
-        os._exit(1)
+        _leave(f"node {self._runner.id}: {problem.message}: ended")
 
 
 class _Call:
@@ -207,13 +209,23 @@ class _Call:
         self.session, self.number, self.spent = session, number, 0.0
 
 
-def _say(write: Callable[[Any], None], what: Any) -> None:
+def _leave(why: str) -> NoReturn:
+    _say(_last_words, why)
+    os._exit(1)
+
+
+def _last_words(why: str) -> None:
+    log(why)
+    _flood.tell_left_out()
+
+
+def _say(write: Callable[..., None], *what: Any) -> None:
     """Write to the log, and go on after a while: its pipe may be full, or its lock be kept by who waits for that."""
-    thread = threading.Thread(target=write, args=(what,), daemon=True)
+    thread = threading.Thread(target=write, args=what, daemon=True)
     try:
         thread.start()
     except RuntimeError:  # as many as the container may have
-        write(what)
+        write(*what)
     else:
         thread.join(LOG_WITHIN)
 

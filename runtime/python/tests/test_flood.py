@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,24 @@ def test_what_a_node_fails_of_is_not_left_out(sink: Sink) -> None:
     assert sink.read()[BURST:] == left % 1028 + b"Traceback\n" + LINE + left % 1024
 
 
+def test_what_is_left_out_is_told_although_nothing_more_is_written(sink: Sink) -> None:
+    sink.stream.write(b"x" * BURST)
+    sink.stream.write(b"\n")
+    assert not sink.stream.overdue
+    sink.stream.write(LINE)
+    sink.stream.write(b"half")
+    sink.now += 1
+    assert not sink.stream.overdue  # the rest of the line is left out too
+    sink.now -= 1
+    sink.stream.write(b"\n")
+    assert not sink.stream.overdue  # there is no room
+    sink.now += 1
+    assert sink.stream.overdue
+    sink.stream.tell_left_out()
+    assert not sink.stream.overdue
+    assert sink.read().endswith(b"\nmedianode: 2 lines (1029 bytes) of <stdout> left out: more than 1 MiB/s\n")
+
+
 def test_items_that_are_larger_than_bytes(sink: Sink) -> None:
     numbers = array.array("q", [0] * (BURST // 8 - 1) + [10 << 56])  # the last byte ends a line
     assert sink.stream.write(numbers) == BURST
@@ -156,6 +175,42 @@ class N(Node):
     assert " lines (" in run.out[-200:]
     assert "of <stdout> left out: more than 1 MiB/s" in run.out[-200:]
     assert "said on stderr" in run.err
+
+
+def test_a_node_that_is_killed_after_its_flood(runtime: FakeRuntime, tmp_path: Path) -> None:
+    """Every line that it has printed is in its log, or counted there."""
+    source = write(
+        tmp_path,
+        """
+import threading, time
+from medianode import Node
+
+class N(Node):
+    def process(self, frame):
+        threads = [threading.Thread(target=self.flood) for _ in range(3)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        time.sleep(3600)
+    def flood(self):
+        for _ in range(30_000):
+            print("a line of many, as a node writes that somebody debugs, and some more of it" + chr(10), end="")
+""",
+    )
+    run = Run(runtime, source)
+    run.node.start()
+    send_text(run.writer, "go")
+
+    def lines() -> int:
+        counts = re.findall(r"^medianode: (\d+) lines .* left out", run.out, flags=re.M)
+        return run.out.count("a line of many") + sum(int(count) for count in counts)
+
+    end = time.monotonic() + 30
+    while lines() < 90_000:
+        assert time.monotonic() < end, f"{lines()} lines: {run.out[-300:]}"
+        time.sleep(0.1)
+    run.node.process.kill()
+    run.gone(-9)
+    assert lines() == 90_000
 
 
 def test_a_node_that_fails_in_its_flood(runtime: FakeRuntime, tmp_path: Path) -> None:
