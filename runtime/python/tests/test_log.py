@@ -190,6 +190,50 @@ def test_lines_say_whose_they_are(runtime: FakeRuntime, tmp_path: Path) -> None:
         assert out.count(line) == 2
 
 
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_whose_records_of_logging_are(runtime: FakeRuntime, tmp_path: Path, concurrent: bool) -> None:
+    """As what is printed: a thread of a library's own works for no session."""
+    code = f"""
+import asyncio, contextvars, logging, logging.handlers, queue, threading
+log = logging.getLogger("lib")
+def aside(*args):
+    thread = threading.Thread(target=log.warning, args=args)
+    thread.start()
+    thread.join()
+class N(Node):
+    concurrent = {concurrent}
+    async def process(self, frame):
+        log.warning("in the call")
+        aside("in a thread of %s", self.session)
+        await asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, log.warning, "in a copy")
+        records = queue.Queue()
+        other = logging.Logger("queued")
+        other.addHandler(logging.handlers.QueueHandler(records))
+        listener = logging.handlers.QueueListener(records, *logging.getLogger().handlers)
+        listener.start()
+        other.warning("from a queue")
+        listener.stop()
+"""
+    node = Many(runtime, tmp_path, "user:N", code=code)
+    for name in ("one", "two"):
+        stream = Stream(node, name).start()
+        send_text(stream.writer, "x")
+        stream.end()
+        node.expect("closed")
+    node.tell("exit")
+    node.expect("bye")
+    assert node.wait()[0] == 0
+    want = []
+    for name in ("one", "two"):
+        want += [
+            f'session={name} level=warning msg="in the call" logger=lib',
+            f'level=warning msg="in a thread of {name}" logger=lib',
+            f'session={name} level=warning msg="in a copy" logger=lib',
+            'level=warning msg="from a queue" logger=queued',
+        ]
+    assert node.marked[1].splitlines() == want
+
+
 def test_a_failure_says_whose_it_is(runtime: FakeRuntime, tmp_path: Path) -> None:
     node = Many(runtime, tmp_path, "user:N", code=SESSIONS)
     one, two = Stream(node, "one").start(), Stream(node, "two").start()
