@@ -273,6 +273,25 @@ def test_crash(start: Any) -> None:
     assert not run.reader.ledger.writer_alive()
 
 
+def test_a_library_writes_into_what_was_received(start: Any) -> None:
+    """As torch.from_numpy does, which does not look whether the array is read-only; a copy is writable."""
+    code = """
+import ctypes, numpy
+class N(Node):
+    def process(self, frame):
+        array = numpy.frombuffer(frame.data, "u1")
+        self.fill(array.copy() if frame.text == "a copy" else array)
+        return frame
+    def fill(self, array): ctypes.memset(array.ctypes.data, 0, array.nbytes)
+"""
+    run = start(code)
+    assert run.ask("a copy") == "a copy"
+    send_text(run.writer, "shared")
+    run.gone(-11)
+    assert "Fatal Python error: Segmentation fault" in run.err
+    assert "in fill" in run.err
+
+
 HANDLERS = {
     "ignored": "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
     "default": "signal.signal(signal.SIGTERM, signal.SIG_DFL)",
