@@ -108,5 +108,22 @@ class Many(NodeProcess):
         assert sorted(self.expect("closed")["session"] for _ in names) == sorted(names)
         self.tell("exit")
         self.expect("bye")
-        code, _, self.err = self.wait()
+        code, self.out, self.err = self.wait()
         assert code == 0, self.err
+
+
+def sources(
+    runtime: FakeRuntime, path: Path, node_type: str, code: str, **params: dict[str, Any]
+) -> tuple[NodeProcess, dict[str, Any]]:
+    """Return a node without inputs, and a reader for each of its sessions, which have begun with these params."""
+    out = Many.of_any(runtime.spec("out", buffer=2))
+    node = NodeProcess(runtime, node_type, write(path, code), outputs=[leaving(out)])
+    node.expect("hello")
+    node.expect("loaded")
+    readers = {}
+    for name, given in params.items():
+        readers[name] = runtime.subscriber(runtime.create(out.of_session(name)))
+        node.tell("open", name, params=given)
+        node.expect("ready")
+        node.tell("start", name)
+    return node, readers

@@ -4,8 +4,9 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_runtime import FakeRuntime, NodeProcess, entering, leaving, payload, until
+from fake_runtime import FakeRuntime, payload
 from nodes import NODES, Pipe, collect, send_text, write
+from sessions import Many, Stream
 
 
 @pytest.mark.parametrize(
@@ -88,33 +89,14 @@ class N(Node):
 
 
 def test_tasks_end_with_their_session(runtime: FakeRuntime, tmp_path: Path) -> None:
-    into, out = runtime.spec("in"), runtime.spec("out")
-    marked = [type(s)("{session}" + s.name, s.max_frame, s.policy, s.readers, 1) for s in (into, out)]
-    real = {s: [runtime.create(m.of_session(s)) for m in marked] for s in ("one", "two")}
-    node = NodeProcess(
-        runtime, "user:N", write(tmp_path, BATCH_OF_TASKS), inputs=[entering(marked[0])], outputs=[leaving(marked[1])]
-    )
-    node.expect("hello")
-    node.expect("loaded")
-    ends = {s: (runtime.publisher(i), runtime.subscriber(o)) for s, (i, o) in real.items()}
-    for session in real:
-        node.tell("open", session)
-        node.expect("ready")
-        node.tell("start", session)
-    ends["one"][0].end()
-    collect(ends["one"][1], node)
+    node = Many(runtime, tmp_path, "user:N", code=BATCH_OF_TASKS)
+    one, two = Stream(node, "one").start(), Stream(node, "two").start()
+    one.end()
     assert node.expect("closed")["session"] == "one"
-    send_text(ends["two"][0], "b")
-    got = ends["two"][1].receive(until(5, node))
-    assert payload(got) == b"B"
-    del got
-    ends["two"][0].end()
-    collect(ends["two"][1], node)
-    node.expect("closed")
-    node.tell("exit")
-    node.expect("bye")
-    code, out_, err = node.wait()
-    assert (code, out_) == (0, "cancelled one\ncancelled two\n"), err
+    assert two.give("b") == "B"
+    two.end()
+    node.done("two")
+    assert node.out == "cancelled one\ncancelled two\n"
 
 
 def test_an_error_of_a_task_is_logged(runtime: FakeRuntime, tmp_path: Path) -> None:

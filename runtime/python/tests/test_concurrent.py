@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_runtime import FakeRuntime, NodeProcess, ended, leaving, payload, until
-from nodes import collect, send_text, write
-from sessions import Many, Stream
+from fake_runtime import FakeRuntime, NodeProcess, payload, until
+from nodes import collect, send_text
+from sessions import Many, Stream, sources
 
 from medianode._header import FAILED
 
@@ -199,38 +199,6 @@ def rss(node: NodeProcess) -> int:
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_an_exception_ends_its_session_only(runtime: FakeRuntime, tmp_path: Path) -> None:
-    node = opened(runtime, tmp_path)
-    one, two = Stream(node, "one").start(), Stream(node, "two").start()
-    send_text(one.writer, "raise")
-    frames, end = collect(one.reader, node)
-    assert (frames, bool(end.flags & FAILED)) == ([], True)
-    error = node.expect("error")
-    assert (error["session"], error["goes_on"], error["message"]) == ("one", True, "ValueError: as asked")
-    assert node.expect("closed")["session"] == "one"
-    assert two.give("b") == "b"
-    # The last one takes the process with it, as the only one does.
-    send_text(two.writer, "raise")
-    error = node.expect("error")
-    assert (error["session"], "goes_on" in error) == ("two", False)
-    assert ended(two.reader.receive(until(10, node)))
-    assert [node.expect("closed")["session"], node.next()["event"]] == ["two", "bye"]
-    code, _, err = node.wait()
-    assert (code, err.count("ValueError: as asked")) == (1, 2)
-
-
-def test_a_session_that_cannot_be_opened(runtime: FakeRuntime, tmp_path: Path) -> None:
-    node = opened(runtime, tmp_path)
-    one = Stream(node, "one").start()
-    node.tell("open", "none")  # has no channels
-    error = node.expect("error")
-    assert (error["session"], error["phase"], error["goes_on"]) == ("none", "open", True)
-    assert node.expect("closed")["session"] == "none"
-    assert one.give("a") == "a"
-    one.end()
-    node.done("one")
-
-
 def test_the_only_session_that_cannot_be_opened(runtime: FakeRuntime, tmp_path: Path) -> None:
     node = opened(runtime, tmp_path)
     node.tell("open", "none")
@@ -284,15 +252,7 @@ def test_loops_of_their_own(runtime: FakeRuntime, tmp_path: Path) -> None:
 
 
 def test_sources(runtime: FakeRuntime, tmp_path: Path) -> None:
-    exit_ = Many.of_any(runtime.spec("out", buffer=2))
-    node = NodeProcess(runtime, "user:Produces", write(tmp_path, NODES), outputs=[leaving(exit_)])
-    node.expect("hello")
-    node.expect("loaded")
-    readers = {name: runtime.subscriber(runtime.create(exit_.of_session(name))) for name in ("slow", "quick")}
-    for name, pause in (("slow", 0.5), ("quick", 0)):
-        node.tell("open", name, params={"pause": pause})
-        node.expect("ready")
-        node.tell("start", name)
+    node, readers = sources(runtime, tmp_path, "user:Produces", NODES, slow={"pause": 0.5}, quick={"pause": 0})
     began = time.monotonic()
     for i in range(50):
         assert payload(readers["quick"].receive(until(10, node))) == f"quick {i}".encode()

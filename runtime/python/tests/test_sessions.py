@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_runtime import FakeRuntime, NodeProcess, ended, leaving, payload, until
-from nodes import collect, send_text, write
-from sessions import NODES, Many, Stream
+from fake_runtime import FakeRuntime, ended, payload, until
+from nodes import collect, send_text
+from sessions import NODES, Many, Stream, sources
 
 from medianode._header import FAILED
 
@@ -28,8 +28,9 @@ def test_each_session_has_its_own_copy(runtime: FakeRuntime, tmp_path: Path) -> 
     node.done("two", "three")
 
 
-def test_an_exception_ends_its_session_only(runtime: FakeRuntime, tmp_path: Path) -> None:
-    node = Many(runtime, tmp_path)
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_an_exception_ends_its_session_only(runtime: FakeRuntime, tmp_path: Path, concurrent: bool) -> None:
+    node = Many(runtime, tmp_path, code=f"{NODES}Echo.concurrent = {concurrent}\n")
     one, two = Stream(node, "one").start(), Stream(node, "two").start()
     assert two.give("a") == "two None a"
     send_text(one.writer, "raise")
@@ -44,11 +45,14 @@ def test_an_exception_ends_its_session_only(runtime: FakeRuntime, tmp_path: Path
     error = node.expect("error")
     assert (error["session"], "goes_on" in error) == ("two", False)
     assert ended(two.reader.receive(until(10, node)))
-    assert node.wait()[0] == 1
+    assert [node.expect("closed")["session"], node.next()["event"]] == ["two", "bye"]
+    code, _, err = node.wait()
+    assert (code, err.count("ValueError: as asked")) == (1, 2)
 
 
-def test_a_session_that_cannot_be_opened(runtime: FakeRuntime, tmp_path: Path) -> None:
-    node = Many(runtime, tmp_path)
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_a_session_that_cannot_be_opened(runtime: FakeRuntime, tmp_path: Path, concurrent: bool) -> None:
+    node = Many(runtime, tmp_path, code=f"{NODES}Echo.concurrent = {concurrent}\n")
     one = Stream(node, "one").start()
     node.tell("open", "none")  # has no channels
     error = node.expect("error")
@@ -130,15 +134,7 @@ def test_close_of_a_session_that_nobody_wants(runtime: FakeRuntime, tmp_path: Pa
 
 
 def test_sources_of_several_sessions(runtime: FakeRuntime, tmp_path: Path) -> None:
-    exit_ = Many.of_any(runtime.spec("out", buffer=2))
-    node = NodeProcess(runtime, "user:Count", write(tmp_path, NODES), outputs=[leaving(exit_)])
-    node.expect("hello")
-    node.expect("loaded")
-    readers = {name: runtime.subscriber(runtime.create(exit_.of_session(name))) for name in ("one", "two")}
-    for name in readers:
-        node.tell("open", name)
-        node.expect("ready")
-        node.tell("start", name)
+    node, readers = sources(runtime, tmp_path, "user:Count", NODES, one={}, two={})
     for i in range(50):
         assert payload(readers["two"].receive(until(10, node))) == f"two {i}".encode()
     assert payload(readers["one"].receive(until(10, node))) == b"one 0"
