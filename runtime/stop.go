@@ -136,7 +136,7 @@ func (s *Session) signal(name string) {
 func (s *Session) failNode(m *member, e *NodeError) {
 	s.setState(m, StateFailed)
 	if s.culprit == nil && s.cause == nil && !s.killed {
-		if n := m.restarts + len(m.reopened); n > 0 {
+		if n := m.restarts + m.reopened; n > 0 {
 			if e == nil {
 				e = &NodeError{}
 			}
