@@ -21,8 +21,8 @@ func exposeFlag(flags *pflag.FlagSet, address *string) {
 	flags.StringVar(address, "metrics", "", "Serve figures for Prometheus at a port of this machine, or at ADDRESS:PORT")
 }
 
-// heirPatience is how long a new supervisor waits for the address that the one
-// before has just had.
+// heirPatience is how long a supervisor waits for the address, which the one before
+// may have just had.
 const heirPatience = 5 * time.Second
 
 // exposure serves a project's figures while this process supervises it: one that
@@ -36,7 +36,6 @@ type exposure struct {
 
 	mu     sync.Mutex
 	server *metrics.Server
-	mine   bool // this process supervises
 	closed bool
 }
 
@@ -78,26 +77,41 @@ func (p *prepared) running() (running, error) {
 	return running{}, errors.New("the plan has no compose file")
 }
 
-// open listens, and says where.
-func (x *exposure) open() error {
+// check refuses an address that somebody has, before anything is built. It is given
+// back: which of several commands that build will supervise is not known yet.
+func (x *exposure) check() error {
 	if x == nil {
 		return nil
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.listen()
+	server, err := x.listen()
+	if err != nil {
+		return err
+	}
+	_ = server.Close() // of a listener: there is nothing to be done about it
+	return nil
 }
 
-func (x *exposure) listen() error {
-	if x.server != nil || x.closed {
-		return nil
-	}
+func (x *exposure) listen() (*metrics.Server, error) {
 	server, err := metrics.Listen(x.address, metrics.NewCollector(x.project, x.look))
 	if errors.Is(err, syscall.EADDRINUSE) {
 		err = errors.New("the address is in use: choose another port, or 0 for a free one")
 	}
 	if err != nil {
-		return fmt.Errorf("--metrics %s: %w", x.address, err)
+		return nil, fmt.Errorf("--metrics %s: %w", x.address, err)
+	}
+	return server, nil
+}
+
+// open listens unless it is closed, and says where.
+func (x *exposure) open() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed {
+		return nil
+	}
+	server, err := x.listen()
+	if err != nil {
+		return err
 	}
 	x.server = server
 	fmt.Fprintln(x.out, "metrics:", server.URL())
@@ -110,9 +124,6 @@ func (x *exposure) supervises() {
 	if x == nil {
 		return
 	}
-	x.mu.Lock()
-	x.mine = true
-	x.mu.Unlock()
 	go func() {
 		for end := time.Now().Add(heirPatience); ; time.Sleep(100 * time.Millisecond) {
 			err := x.open()
@@ -125,19 +136,6 @@ func (x *exposure) supervises() {
 			}
 		}
 	}()
-}
-
-// yield gives the address up if another process turned out to supervise.
-func (x *exposure) yield() {
-	if x == nil {
-		return
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if !x.mine && x.server != nil {
-		_ = x.server.Close() // of a listener: there is nothing to be done about it
-		x.server = nil
-	}
 }
 
 func (x *exposure) close() {

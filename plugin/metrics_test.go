@@ -166,6 +166,41 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// Two first ones may be given the same address: none of them is refused while both
+// build, and the one that supervises serves.
+func TestMetricsOfTwoFirstOnes(t *testing.T) {
+	s := manySessions(t, "metricstwo")
+	s.write("pipeline.yaml", strings.Replace(s.read("pipeline.yaml"), "source: ./nodes",
+		`source: ./nodes, python_packages: ["six; platform_release != '`+s.project+`'"]`, 1))
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	first := s.start("docker-medianode", "up", "--progress", "plain", "--metrics", address)
+	first.says("pip install")
+	second := s.start("docker-medianode", "up", "--session", "two", "--set", "out.path=two.txt", "--metrics", address)
+	first.flows(s, "main.txt")
+	second.flows(s, "two.txt")
+	all, err := scrape("http://" + address + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := value(t, all, "medianode_sessions", "project="+s.project); n != 2 {
+		t.Errorf("%v sessions, want 2", n)
+	}
+	if n := strings.Count(first.said().stderr+second.said().stderr, "metrics:"); n != 1 {
+		t.Errorf("%d of two serve: %s\n%s", n, first.said(), second.said())
+	}
+	for _, p := range []*process{first, second} {
+		p.interrupt()
+		p.end(stopLimit).is(t, 130)
+	}
+}
+
 // Of two sessions that were given the same address one serves, and the other
 // where it takes over.
 func TestMetricsAfterTakeover(t *testing.T) {

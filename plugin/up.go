@@ -45,7 +45,7 @@ exit code and the report. With "-" they go to stdout, and the report only there;
 what a StdoutSink writes goes there too.
 
 --metrics serves what "stats" shows, for Prometheus, at http://ADDRESS:PORT/metrics
-while the command runs. Without an ADDRESS only this machine can read it. Of several
+while the project runs. Without an ADDRESS only this machine can read it. Of several
 sessions the one that supervises the project serves; others that were given an
 address serve there once they take over.`,
 		Example: `  docker medianode up
@@ -114,7 +114,7 @@ func (e *env) up(ctx context.Context, o upOptions) (err error) {
 	if !errors.Is(err, runtime.ErrNotRunning) {
 		return interrupted(ctx, e.explainNode(p.source, err))
 	}
-	if err := o.exposed.open(); err != nil {
+	if err := o.exposed.check(); err != nil {
 		return err
 	}
 	e.warnUnset(p.source)
@@ -137,7 +137,6 @@ func (e *env) up(ctx context.Context, o upOptions) (err error) {
 	e.hear(p, &c, o, w.note)
 	session, err = runtime.Start(ctx, c)
 	w.close()
-	o.exposed.yield()
 	release() // from here on the containers hold their images
 	if err != nil {
 		return interrupted(ctx, e.explainNode(p.source, err))

@@ -66,6 +66,9 @@ func (s *Session) account() Report {
 		Project: s.c.Project, Session: s.c.Session, State: s.stateName(), Started: s.begun,
 		Warnings: append([]string(nil), s.warnings...), Nodes: []NodeReport{}, Connections: []ConnectionReport{},
 	}
+	if s.unkept > 0 {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%d more warnings were told when they came", s.unkept))
+	}
 	end := time.Now()
 	for _, t := range []time.Time{s.over, s.drained} {
 		if !t.IsZero() {
@@ -172,7 +175,7 @@ func ending(e *NodeError, c *Container, early bool) string {
 	}
 	text := "exited"
 	if c.ExitCode == unknownExit {
-		return "ended" + when + ", and the engine did not answer when asked how"
+		return "ended" + when + ", and the engine did not tell how"
 	}
 	switch {
 	case e.OOM && c.Memory > 0:

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
+
+	"github.com/containerd/errdefs"
 )
 
 // bringUp makes and starts the containers. What happens to them meanwhile is
@@ -63,7 +66,8 @@ func (s *Session) checkImages(containers []Container) error {
 	return nil
 }
 
-// lookAround finds the containers whose start no event has told.
+// lookAround finds the containers whose start or end no event has told. One that
+// has been removed has ended, too.
 func (s *Session) lookAround(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -79,7 +83,20 @@ func (s *Session) lookAround(ctx context.Context) error {
 			}
 		}
 	}
+	for _, m := range s.removed(containers) {
+		s.post(func() { s.awaitNow(m, Event{Container: m.container, ExitCode: unknownExit}) })
+	}
 	return nil
+}
+
+// removed are the nodes whose containers are not among those that there are. Of one
+// that has a status channel that tells whether it lives.
+func (s *Session) removed(containers []Container) []*member {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(s.members), func(m *member) bool {
+		return m.container == "" || m.hasControl() || slices.ContainsFunc(containers, func(c Container) bool { return c.ID == m.container })
+	})
 }
 
 // watch listens to the engine's events until life ends, and again from where
@@ -164,7 +181,7 @@ func (s *Session) await(m *member, p *process, e Event) {
 		default:
 		}
 		c, err = s.inspect(m, e.Container)
-		if (err == nil && !c.isUp()) || s.life.Err() != nil {
+		if (err == nil && !c.isUp()) || errdefs.IsNotFound(err) || s.life.Err() != nil {
 			break
 		}
 		if err == nil && p.later && c.Started.After(e.Time) && !e.Time.IsZero() {

@@ -26,15 +26,15 @@ const (
 	logDescriptors     = 2  // of a container whose log is read
 )
 
-// descriptors is how many of them the session needs in this process. Without
-// them iceoryx2 says that something has failed inside it, and the engine seems
-// to be gone.
-func (s *Session) descriptors() int {
-	n := ownDescriptors + channelDescriptors*len(s.specs())
+// descriptors is how many of them the session needs in this process, with or
+// without supervising the project. Without them iceoryx2 says that something has
+// failed inside it, and the engine seems to be gone.
+func (s *Session) descriptors(supervises bool) int {
+	n := ownDescriptors + channelDescriptors*len(s.c.Channels)
 	for _, m := range s.members {
 		switch {
-		case m.hasControl() && s.link == nil:
-			n += 2*endDescriptors + logDescriptors
+		case m.hasControl() && supervises:
+			n += 2*(channelDescriptors+endDescriptors) + logDescriptors
 		case m.Container:
 			n += logDescriptors
 		default:
@@ -50,8 +50,8 @@ func (s *Session) descriptors() int {
 }
 
 // fitsDescriptors is a *DescriptorError if they are too many.
-func (s *Session) fitsDescriptors() error {
-	if need, limit := s.descriptors(), descriptorLimit(); need > limit {
+func (s *Session) fitsDescriptors(supervises bool) error {
+	if need, limit := s.descriptors(supervises), descriptorLimit(); need > limit {
 		return &DescriptorError{Need: need, Limit: limit}
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/containerd/errdefs"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
 	"github.com/medianode/docker-medianode/runtime/node"
@@ -218,7 +219,7 @@ func (f *fakeEngine) Inspect(ctx context.Context, id string) (Container, error) 
 	if c := f.containers[id]; c != nil {
 		return c.Container, err
 	}
-	return Container{}, errors.New("no such container")
+	return Container{}, fmt.Errorf("no such container: %w", errdefs.ErrNotFound)
 }
 
 func (f *fakeEngine) Kill(ctx context.Context, id, signal string) error {

@@ -99,9 +99,7 @@ func (s *Session) obituary(m *member) *NodeError {
 	if m.blame != nil {
 		e = *m.blame
 	}
-	told := s.describe(m, &e)
-	told.Restarts = m.restarts
-	return told
+	return s.describe(m, &e)
 }
 
 // forward passes a node's message on to those whom it is for; false if that is

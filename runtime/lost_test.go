@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/medianode/docker-medianode/runtime/channel"
 )
 
 // shy refuses so many questions before it answers.
@@ -62,6 +64,29 @@ func TestFoundEngineRefusesAtFirst(t *testing.T) {
 	lost()
 	engine.refusals = 1
 	s.foundEngine(stream) // returns: the next stream's asks
+}
+
+// A finished image has no channel by which its death is noticed: that its container
+// was removed while nobody listened is seen when somebody does again.
+func TestRemovedWhileTheEngineWasAway(t *testing.T) {
+	r := newRig(t, 0)
+	side := &script{node: channel.Node{ID: "side"}}
+	r.engine.nodes["side"], r.engine.blind = side, true
+	r.config.Nodes = append(r.config.Nodes, Node{Node: side.node, Container: true})
+	s := r.start()
+	r.engine.mu.Lock()
+	removed := r.engine.containers["id-side"]
+	delete(r.engine.containers, "id-side")
+	r.engine.mu.Unlock()
+	removed.kill()
+	s.group.Go(func() { s.foundEngine(s.life) })
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	err := s.Wait(ctx)
+	if err == nil || err.Error() != "node side: ended, and the engine did not tell how" {
+		t.Errorf("Wait: %v", err)
+	}
+	r.end(s)
 }
 
 // A signal waits for an engine that is away: a node that hangs is killed once. It is

@@ -119,7 +119,7 @@ func (s *Session) furnish() error {
 }
 
 func (s *Session) openTransport() error {
-	if err := s.fitsDescriptors(); err != nil {
+	if err := s.fitsDescriptors(s.link == nil); err != nil {
 		return err
 	}
 	t, err := s.c.Open(s.c.Domain, filepath.Join(s.c.Dir, "shm"))

@@ -43,6 +43,7 @@ func (p *fakeProcess) other(name string) *fakeSession {
 }
 
 func (p *fakeProcess) workMore(s *fakeSession) {
+	defer s.cut()
 	s.ports.Begin()
 	body, raises := p.script.body, p.script.raiseIn == s.name && p.script.raiseTimes.Add(-1) >= 0
 	if raises && p.script.raiseAfter > 0 {
@@ -50,13 +51,13 @@ func (p *fakeProcess) workMore(s *fakeSession) {
 	}
 	err := body(s.ctx, s.ports)
 	if raises {
-		p.more.Delete(s.name)
 		p.say(channel.Status{Event: channel.EventError, Session: s.name, Phase: "process", Message: "ValueError: no", GoesOn: true})
 		err = errors.New("no")
 	}
 	if p.ctx.Err() != nil { // killed
 		return
 	}
+	p.more.Delete(s.name)
 	if err != nil && p.script.back {
 		_ = s.ports.Abandon()
 		p.say(channel.Status{Event: channel.EventClosed, Session: s.name})
@@ -231,7 +232,7 @@ func (p *fakeProcess) obey(result chan<- int, exit chan<- struct{}) {
 				go s.once.Do(func() { p.workMore(s) })
 			}
 		case channel.CommandStop:
-			if p.other(c.Session) != nil {
+			if c.Session != p.first {
 				continue // the input of a filter ends by itself
 			}
 			p.once.Do(func() { close(p.stop) })

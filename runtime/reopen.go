@@ -15,7 +15,8 @@ import (
 // reopenings is the part of a member that knows of it.
 type reopenings struct {
 	reopening reopening
-	reopened  []time.Time   // when it was planned
+	reopened  int           // times, in all
+	recently  []time.Time   // those of them that may count against the limit
 	pause     time.Duration // before the last time
 }
 
@@ -42,21 +43,22 @@ func (s *Session) reopens(m *member, e *NodeError) bool {
 func (s *Session) reopen(m *member, e *NodeError) int {
 	now := time.Now()
 	attempts, _ := m.Restart.limits()
-	recent := len(m.Restart.counting(m.reopened, now))
+	recent := m.Restart.counting(m.recently, now)
 	switch {
-	case !m.Restart.wants(true), recent >= attempts:
+	case !m.Restart.wants(true), len(recent) >= attempts:
 		return 0
 	case m.dead != nil, m.forced, m.left, s.stopping, s.exiting, !s.takesPart(m), s.isThrough(m):
 		return 0
 	}
 	m.pause = delayAfter(m.pause, now.Sub(m.lastBegun(s.begun)))
-	m.reopened = append(m.reopened, now)
+	m.recently = append(recent, now)
+	m.reopened++
 	m.seen++
 	m.fate = s.describe(m, e).Error()
-	s.warn(fmt.Sprintf("%s: session %s opens in it again in %s, restart %d of %d", m.fate, s.c.Session, m.pause, recent+1, attempts))
+	s.warn(fmt.Sprintf("%s: session %s opens in it again in %s, restart %d of %d", m.fate, s.c.Session, m.pause, len(m.recently), attempts))
 	s.setState(m, StateRestarting)
 	m.reopening, m.closed, m.deadline = failing, false, time.Time{}
-	return recent + 1
+	return len(m.recently)
 }
 
 // lastBegun is when what has just failed began: the process, or the session's
@@ -66,8 +68,8 @@ func (r *revival) lastBegun(first time.Time) time.Time {
 	if r.born.After(last) {
 		last = r.born
 	}
-	if n := len(r.reopened); n > 0 && r.reopened[n-1].After(last) {
-		last = r.reopened[n-1]
+	if n := len(r.recently); n > 0 && r.recently[n-1].After(last) {
+		last = r.recently[n-1]
 	}
 	return last
 }
@@ -78,11 +80,11 @@ func (s *Session) openSoon(m *member) {
 		return
 	}
 	m.reopening = delayed
-	p, delay, times := m.process, m.pause, len(m.reopened)
+	p, delay, times := m.process, m.pause, m.reopened
 	s.group.Go(func() {
 		pause(s.life, delay)
 		s.post(func() {
-			if m.reopening == delayed && m.process == p && len(m.reopened) == times {
+			if m.reopening == delayed && m.process == p && m.reopened == times {
 				s.openAgain(m)
 			}
 		})

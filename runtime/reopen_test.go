@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -209,6 +210,35 @@ func TestFailedGuestWantsItsNode(t *testing.T) {
 	}
 }
 
+// Of the times that a session was opened again only those are kept that may count
+// against the limit: it may run for days.
+func TestOpeningsThatCountNoMoreAreForgotten(t *testing.T) {
+	r := newRig(t, 0)
+	r.again(Restart{Policy: "on-failure", MaxAttempts: 2, Window: time.Minute})
+	s, err := newSession(t.Context(), r.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.stopLife()
+	m := s.byService["mid"]
+	const times = 2 * maxWarnings
+	for range times {
+		for i := range m.recently {
+			m.recently[i] = m.recently[i].Add(-time.Minute)
+		}
+		if s.reopen(m, &NodeError{}) == 0 {
+			t.Fatal("it is not opened again")
+		}
+	}
+	if m.reopened != times || m.seen != times || len(m.recently) != 1 {
+		t.Errorf("%d times, %d seen, %d kept", m.reopened, m.seen, len(m.recently))
+	}
+	warnings := s.Report().Warnings
+	if last := fmt.Sprintf("%d more warnings were told when they came", maxWarnings); len(warnings) != maxWarnings+1 || warnings[maxWarnings] != last {
+		t.Errorf("%d warnings, the last is %q", len(warnings), warnings[len(warnings)-1])
+	}
+}
+
 // The delay may run out while nobody supervises: the session is opened when somebody
 // does, and no restart is counted for it.
 func TestOpeningAgainWaitsForASupervisor(t *testing.T) {
@@ -223,7 +253,7 @@ func TestOpeningAgainWaitsForASupervisor(t *testing.T) {
 	m := s.byService["mid"]
 	s.link = &link{wire: newPeer(near)}
 	s.link.wire.close()
-	m.reopened, m.reopening, m.state = []time.Time{time.Now()}, delayed, StateRestarting
+	m.reopened, m.reopening, m.state = 1, delayed, StateRestarting
 	s.openAgain(m)
 	if m.reopening != failing || m.state != StateRestarting {
 		t.Errorf("%s, %d: nobody can open it", m.state, m.reopening)
@@ -236,8 +266,8 @@ func TestOpeningAgainWaitsForASupervisor(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Fatal("it is not opened")
 	}
-	if m.reopening != notReopening || m.state != StateOpening || len(m.reopened) != 1 {
-		t.Errorf("%s, %d, %d restarts", m.state, m.reopening, len(m.reopened))
+	if m.reopening != notReopening || m.state != StateOpening || m.reopened != 1 {
+		t.Errorf("%s, %d, %d restarts", m.state, m.reopening, m.reopened)
 	}
 	s.stopLife()
 	s.group.Wait()

@@ -283,7 +283,7 @@ func (s *Session) lookOnce(m *member, p *process) {
 // What it had not finished is given to it again: the readers and writers of the
 // built-in nodes look for it here, those in containers by themselves.
 func (s *Session) rejoin(m *member) {
-	if s.started.IsZero() || m.restarts+len(m.reopened) == 0 {
+	if s.started.IsZero() || m.restarts+m.reopened == 0 {
 		return
 	}
 	s.command(m, channel.CommandStart)
@@ -325,7 +325,7 @@ func (s *Session) stopRevivals() {
 		if !others {
 			m.cancelRevival()
 		}
-		back := !s.started.IsZero() && m.restarts+len(m.reopened) > 0 && m.isStarting()
+		back := !s.started.IsZero() && m.restarts+m.reopened > 0 && m.isStarting()
 		if back && m.dead == nil && !s.killed {
 			blame := &NodeError{Phase: startPhase(m), Message: "the session ended before it was ready again"}
 			if others || s.link != nil {

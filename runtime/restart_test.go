@@ -283,16 +283,16 @@ func TestStopWhileLoadingAgain(t *testing.T) {
 	again := *r.mid
 	again.hang = "load"
 	r.mid.again = &again
-	loading := make(chan struct{}, 2)
-	r.config.Note = func(id, state string) {
-		if state == StateLoading {
-			loading <- struct{}{}
-		}
-	}
 	s := r.start()
-	<-loading
 	r.kill()
-	<-loading
+	if !eventually(func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		m := s.byService["mid"]
+		return m.restarts == 1 && m.state == StateLoading && m.imported
+	}) {
+		t.Fatalf("%+v", s.Report().Nodes[1])
+	}
 	began := time.Now()
 	err := s.Stop(t.Context())
 	if took := time.Since(began); took > 30*time.Second {

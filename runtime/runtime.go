@@ -138,7 +138,7 @@ type NodeError struct {
 	Port      string   `json:"port,omitempty"`     // of the frame in process
 	Sequence  *uint64  `json:"sequence,omitempty"` // of that frame
 	Log       []string `json:"log,omitempty"`      // the last lines of the container
-	Restarts  int      `json:"restarts,omitempty"` // before this failure
+	Restarts  int      `json:"restarts,omitempty"` // in this session, before this failure
 	Err       error    `json:"-"`                  // of a built-in node
 }
 

@@ -88,6 +88,7 @@ type supervision struct {
 	err       error   // of Wait, once over
 	nodeError *NodeError
 	warnings  []string
+	unkept    int       // further warnings
 	lostSince time.Time // the engine is away; zero: it answers
 	final     *Report
 	crashes

@@ -136,12 +136,10 @@ func (s *Session) signal(name string) {
 func (s *Session) failNode(m *member, e *NodeError) {
 	s.setState(m, StateFailed)
 	if s.culprit == nil && s.cause == nil && !s.killed {
-		if n := m.restarts + len(m.reopened); n > 0 {
-			if e == nil {
-				e = &NodeError{}
-			}
-			e.Restarts = n
+		if e == nil {
+			e = &NodeError{}
 		}
+		e.Restarts = m.seen
 		s.culprit, s.nodeError = m, e
 	}
 	s.stop()

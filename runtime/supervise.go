@@ -15,6 +15,8 @@ const (
 	logGrace  = 2 * time.Second // for the log of a container that has ended
 
 	unknownExit = -1 // the engine did not tell
+
+	maxWarnings = 1000 // of a report; a session may run for days
 )
 
 // loop does what is posted until every node has ended, and serves the sessions of
@@ -161,7 +163,11 @@ func (s *Session) setState(m *member, state string) {
 }
 
 func (s *Session) warn(text string) {
-	s.warnings = append(s.warnings, text)
+	if len(s.warnings) < maxWarnings {
+		s.warnings = append(s.warnings, text)
+	} else {
+		s.unkept++
+	}
 	if s.c.Warn != nil {
 		s.c.Warn(text)
 	}

@@ -32,9 +32,13 @@ func (s *Session) onLinkLost() {
 
 func (s *Session) findSupervisor() {
 	p := s.home()
+	unfit := s.fitsDescriptors(true) // then another session may take its place
 	for end := time.Now().Add(takeoverTimeout); time.Now().Before(end) && s.life.Err() == nil; pause(s.life, joinPause) {
 		if conn, err := s.dial(s.life); err == nil && s.resume(conn) {
 			return
+		}
+		if unfit != nil {
+			continue
 		}
 		err := p.take(Owner{PID: os.Getpid(), Pipeline: s.c.Pipeline, Started: s.begun})
 		if errors.As(err, new(*RunningError)) {
@@ -60,7 +64,10 @@ func (s *Session) findSupervisor() {
 		}
 		return
 	}
-	s.post(func() { s.orphan(errors.New("no other took over")) })
+	if unfit == nil {
+		unfit = errors.New("no other took over")
+	}
+	s.post(func() { s.orphan(unfit) })
 }
 
 // orphan ends a session that has lost its supervisor.

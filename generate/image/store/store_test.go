@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -289,5 +290,22 @@ func TestErrorsAreTheCallers(t *testing.T) {
 	}
 	if err := s.Put(t.Context(), full("asr", "1")); !errors.Is(err, ErrClosed) {
 		t.Errorf("closed: %v", err)
+	}
+}
+
+// Facts of bases that nobody has any more go without being asked for.
+func TestFactsAreBounded(t *testing.T) {
+	s := openTest(t, temporary(t), testOptions())
+	for i := range 300 {
+		if err := s.PutFacts(t.Context(), fmt.Sprintf("sha256:%03d", (i*7)%300), "{}"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var n int
+	if err := s.db.QueryRowContext(t.Context(), "SELECT count(*) FROM image_facts").Scan(&n); err != nil || n != 200 {
+		t.Errorf("%d facts, %v", n, err)
+	}
+	if _, ok, err := s.Facts(t.Context(), fmt.Sprintf("sha256:%03d", (299*7)%300)); !ok || err != nil {
+		t.Errorf("the last one: %v, %v", ok, err)
 	}
 }
