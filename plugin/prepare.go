@@ -272,6 +272,11 @@ func (e *env) config(p *prepared, o sessionOptions) (runtime.Config, error) {
 	var wrong pipeline.Diagnostics
 	for _, n := range p.plan.Nodes {
 		run, err := body(p, n, params[n.ID], stdio)
+		if bad, ok := errors.AsType[*builtin.ParamError](err); ok {
+			if _, set := params[n.ID][bad.Param]; set { // the file is not to blame
+				return c, exit(exitUsage, fmt.Sprintf("--set %s.%s: %v", n.ID, bad.Param, bad))
+			}
+		}
 		if err != nil {
 			wrong = append(wrong, p.source.unmade(n.ID, err))
 		}

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v4"
 
-	"github.com/medianode/docker-medianode/generate"
 	"github.com/medianode/docker-medianode/runtime"
 )
 
@@ -30,10 +29,12 @@ func (o *sessionOptions) flags(flags *pflag.FlagSet) {
 
 var sessionName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,62}$`)
 
+const wantSessionName = "want a letter, then letters, digits, - and _, 63 at most"
+
 // check refuses what no session can be called.
 func (o *sessionOptions) check() error {
 	if o.session != "" && !sessionName.MatchString(o.session) {
-		return exit(exitUsage, fmt.Sprintf("--session %q: want a letter, then letters, digits, - and _, 63 at most", o.session))
+		return exit(exitUsage, fmt.Sprintf("--session %q: %s", o.session, wantSessionName))
 	}
 	return nil
 }
@@ -41,15 +42,19 @@ func (o *sessionOptions) check() error {
 // params are those of --set by node; values are read as in the pipeline file.
 func (o *sessionOptions) params(p *prepared) (map[string]map[string]any, error) {
 	params := map[string]map[string]any{}
+	ids := make([]string, len(p.plan.Nodes))
+	for i, n := range p.plan.Nodes {
+		ids[i] = n.ID
+	}
 	for _, text := range o.set {
 		key, value, ok := strings.Cut(text, "=")
 		id, name, dotted := strings.Cut(key, ".")
 		if !ok || !dotted || id == "" || name == "" {
 			return nil, exit(exitUsage, fmt.Sprintf("--set %s: want node.param=value", text))
 		}
-		i := slices.IndexFunc(p.plan.Nodes, func(n generate.Node) bool { return n.ID == id })
+		i := slices.Index(ids, id)
 		if i < 0 {
-			return nil, exit(exitUsage, fmt.Sprintf("--set %s: the pipeline has no node %s", text, id))
+			return nil, exit(exitUsage, fmt.Sprintf("--set %s: the pipeline has no node %s: it has %s", text, id, strings.Join(ids, ", ")))
 		}
 		if p.plan.Nodes[i].Container && p.plan.Nodes[i].Control == nil {
 			return nil, exit(exitUsage, fmt.Sprintf("--set %s: %s is a finished image, which gets no params", text, id))

@@ -118,6 +118,9 @@ func (e *env) up(ctx context.Context, o upOptions) (err error) {
 		return err
 	}
 	e.warnUnset(p.source)
+	if _, err := e.config(p, o.sessionOptions); err != nil { // not only after a long build
+		return err
+	}
 	building, built := e.span(ctx, "build")
 	release, err := e.build(building, p, buildOptions{progress: o.progress})
 	built(err)

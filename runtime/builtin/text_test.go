@@ -185,7 +185,7 @@ func TestParams(t *testing.T) {
 		{"TextFileSink", "TextFileSink: param path: want text, not 3", map[string]any{"path": 3}},
 		{"TextFileSource", "no such file", map[string]any{"path": "absent.txt"}},
 		{"TextFileSource", ". is not a regular file", map[string]any{"path": "."}},
-		{"NullSink", `NullSink: no param "x"`, map[string]any{"x": 1}},
+		{"NullSink", `NullSink: no param "x": it has none`, map[string]any{"x": 1}},
 		{"StdoutSink", "StdoutSink: there is no standard output", nil},
 		{"TestPatternSource", "param width: 31 is less than 32", map[string]any{"width": 31}},
 		{"TestPatternSource", "param frames: want an integer, not 1.5", map[string]any{"frames": 1.5}},
