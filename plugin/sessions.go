@@ -37,6 +37,9 @@ func sessionsCommand(e *env) *cobra.Command {
 			return atMostOne(cmd, args)
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
+			if !sessionName.MatchString(args[0]) {
+				return exit(exitUsage, fmt.Sprintf("session %q: %s", args[0], wantSessionName))
+			}
 			project, err := e.named()
 			if err != nil {
 				return err
@@ -66,7 +69,10 @@ func (e *env) sessions(format string) error {
 	fmt.Fprintln(w, "SESSION\tSTATE\tAGE\tFRAMES\tOWNER")
 	for _, s := range sessions {
 		owner := fmt.Sprintf("process %d", s.PID)
-		if s.Supervises {
+		switch {
+		case s.State == "lost":
+			owner += ", which is gone"
+		case s.Supervises:
 			owner += ", supervises"
 		}
 		age := time.Duration(s.AgeS * float64(time.Second)).Round(time.Second)
