@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +36,9 @@ shown as text.`,
 			if err := checkLogOptions(o); err != nil {
 				return err
 			}
+			if _, err := os.Stat(e.file); e.file != "" && errors.Is(err, fs.ErrNotExist) {
+				return exit(exitUsage, fmt.Sprintf("-f %s: no such file; %s\nsee '%s --help'", e.file, toFollow, cmd.CommandPath()))
+			}
 			return e.logs(cmd.Context(), args, o, format)
 		},
 	}
@@ -44,12 +49,15 @@ shown as text.`,
 	flags.StringVar(&format, "format", "table", `Output format: "table" or "json"`)
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if strings.HasSuffix(err.Error(), "'f' in -f") { // as docker logs has it
-			err = fmt.Errorf("%w: -f names the pipeline file; to follow write --follow", err)
+			err = fmt.Errorf("%w: %s", err, toFollow)
 		}
 		return cmd.Parent().FlagErrorFunc()(cmd, err)
 	})
 	return cmd
 }
+
+// toFollow is for who has docker logs -f in the fingers.
+const toFollow = "-f names the pipeline file, to follow write --follow"
 
 // checkLogOptions refuses what an engine would, for each node, or would take for
 // something else.
