@@ -88,6 +88,9 @@ this session's process takes over the project: see "up".`,
   docker medianode run --session second --format json > report.json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneOf("--format", o.format, "table", "json"); err != nil {
+				return err
+			}
 			if err := o.check(); err != nil {
 				return err
 			}
@@ -101,7 +104,7 @@ this session's process takes over the project: see "up".`,
 }
 
 func (e *env) run(ctx context.Context, o upOptions) (err error) {
-	ctx, interrupts, done := interruptible(ctx)
+	ctx, interrupts, done := interruptible(ctx, "left as it is; the nodes find out and end the session")
 	defer done()
 	ctx, finish := e.tracePhases(ctx, "run", &o)
 	defer func() { finish(err) }()
@@ -157,6 +160,9 @@ func (e *env) sessionConfig(p *prepared, o upOptions) (runtime.Config, error) {
 // attend waits for a session's end, closes it and reports.
 func (e *env) attend(ctx context.Context, p *prepared, session *runtime.Session, interrupts <-chan os.Signal, o upOptions) error {
 	o.phases.to("run")
+	if r := session.Report(); e.cli.Err().IsTerminal() && o.format == "table" && r.State == "running" {
+		fmt.Fprintf(e.cli.Err(), "%s: running, session %s; Ctrl-C ends it\n", r.Project, r.Session)
+	}
 	stopped := context.AfterFunc(ctx, func() { o.phases.to("stop") })
 	err := follow(ctx, session, interrupts, e.cli.Err())
 	stopped()

@@ -90,7 +90,7 @@ address serve there once they take over.`,
 
 // up is the straight line from the pipeline file to the report.
 func (e *env) up(ctx context.Context, o upOptions) (err error) {
-	ctx, interrupts, done := interruptible(ctx)
+	ctx, interrupts, done := interruptible(ctx, fmt.Sprintf("left as it is; '%s' removes it", e.verb("down")))
 	defer done()
 	ctx, finish := e.tracePhases(ctx, "up", &o)
 	defer func() { finish(err) }()
@@ -172,8 +172,8 @@ func (e *env) warnUnset(s *source) {
 // interruptible gives a context that the first Ctrl-C ends, and tells of the
 // second. SIGTERM and SIGHUP count as Ctrl-C; so does the Docker CLI's own end,
 // which it tells by the context. The third one ends the process, whatever it is
-// at: it may be waiting for an engine that does not answer.
-func interruptible(ctx context.Context) (context.Context, <-chan os.Signal, func()) {
+// at, with the words left: it may be waiting for an engine that does not answer.
+func interruptible(ctx context.Context, left string) (context.Context, <-chan os.Signal, func()) {
 	first, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 3)
 	again := make(chan os.Signal, 1)
@@ -195,7 +195,7 @@ func interruptible(ctx context.Context) (context.Context, <-chan os.Signal, func
 					more++
 					again <- s
 				default:
-					fmt.Fprintln(os.Stderr, "left as it is; 'docker medianode down' removes it")
+					fmt.Fprintln(os.Stderr, left)
 					os.Exit(exitInterrupted)
 				}
 			case <-stopped:

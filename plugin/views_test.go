@@ -51,6 +51,12 @@ func TestViews(t *testing.T) {
 			t.Errorf("%s", r)
 		}
 		t.Log(r.stdout)
+		r = s.medianode("stats", "-p", s.project, "--no-stream", "out")
+		r.is(t, 0)
+		if strings.Contains(r.stdout, "src") || !strings.Contains(r.stdout, "mid.output → out.input") || strings.Contains(r.stdout, "\nmid") {
+			t.Errorf("%s", r)
+		}
+		s.medianode("stats", "-p", s.project, "nobody").is(t, 1, "the pipeline has no node nobody: it has src, mid, out")
 	})
 	t.Run("stats in a terminal", func(t *testing.T) {
 		w := s.startTerminal("docker-medianode", "stats", "-p", s.project, "--interval", "200ms")

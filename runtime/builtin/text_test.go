@@ -136,7 +136,7 @@ func TestSinkTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = runSink(t, "TextFileSink", map[string]any{"path": "a.txt"}, dir, nil, nil, false)
-	if err == nil || err.Error() != "a.txt is being written by another sink" {
+	if err == nil || err.Error() != "a.txt is being written by another run or session: give this one another, as with --set NODE.path=FILE" {
 		t.Errorf("error %v", err)
 	}
 	if err := errors.Join(pub.End(t.Context(), false), <-done); err != nil {
