@@ -33,8 +33,8 @@ func crashCommand(e *env) *cobra.Command {
 in words, memory and processor as last seen, the last frame on every port, the
 traceback, the last lines of its log, and whether it was the first failure or
 followed from another. An exception that ended one session of several in a node
-is kept, too. Without an ID the newest death is shown, and the others
-are listed. A project keeps its last 50.`,
+is kept, too. Without an ID the newest death is shown, and the others are listed.
+A project keeps its last 50.`,
 		Example: `  docker medianode crash
   docker medianode crash asr                     # the newest of node asr
   docker medianode crash -p captions --format json | jq '.[0].usage'`,

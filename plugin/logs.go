@@ -23,9 +23,9 @@ func logsCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs [NODE...]",
 		Short: "Show what the nodes of a project wrote",
-		Long: `Show what the nodes of a project wrote, or some of them. The engine keeps some
-30 MB a node; a line longer than 16 KiB is cut, and what could steer a terminal is
-shown as text.`,
+		Long: `Show what the nodes of a project wrote, or some of them: the time, the node, the
+session unless it is "main", the line. The engine keeps some 30 MB a node; a line
+longer than 16 KiB is cut, and what could steer a terminal is shown as text.`,
 		Example: `  docker medianode logs -p captions --tail 20
   docker medianode logs asr --follow
   docker medianode logs -p captions --format json | jq -r 'select(.level == "error") | .text'`,

@@ -81,8 +81,8 @@ built and no container is started. The session has its own channels, its own
 built-in nodes and its own report, and ends as one of "up" does. The pipeline
 must be the one that runs; params of this session alone are given with --set.
 
-The pipeline's "sessions" says how many may be open at once. "up" does the
-same where the project runs, and starts it where it does not. --metrics is for when
+The pipeline's "sessions" says how many may be open at once. "up" does the same
+where the project runs, and starts it where it does not. --metrics is for when
 this session's process takes over the project: see "up".`,
 		Example: `  docker medianode run --set speech.path=other.wav
   docker medianode run --session second --format json > report.json`,

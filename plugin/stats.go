@@ -33,8 +33,8 @@ func statsCommand(e *env) *cobra.Command {
 memory (frames apart), how often its CPU limit held it back, restarts; of each
 connection of each session frames a second, bytes, frames that wait, drops, and
 latency. Rates and latencies are of the time since the last look. It reads
-counters in shared memory and does not disturb who counts. With names of nodes it
-shows these, and the connections from and to them.
+counters in shared memory and does not disturb who counts. With names of nodes,
+only these are shown, and the connections from and to them.
 
 On a terminal the table is drawn anew each time, elsewhere it is repeated.`,
 		Example: `  docker medianode stats
@@ -82,7 +82,7 @@ func (e *env) stats(ctx context.Context, o statsOptions) error {
 	}
 	redraw := o.format == "table" && !o.noStream && e.cli.Out().IsTerminal()
 	err = runtime.Watch(ctx, engine, r.graph(project), o.every, func(s runtime.Stats) error {
-		if err := e.showStats(s.Of(o.nodes), o.format, redraw); err != nil {
+		if err := e.showStats(s.Of(o.nodes), o, redraw); err != nil {
 			return err
 		}
 		if o.noStream {
@@ -99,15 +99,15 @@ func (e *env) stats(ctx context.Context, o statsOptions) error {
 	return err
 }
 
-func (e *env) showStats(s runtime.Stats, format string, redraw bool) error {
-	if format == "json" {
+func (e *env) showStats(s runtime.Stats, o statsOptions, redraw bool) error {
+	if o.format == "json" {
 		return json.NewEncoder(e.cli.Out()).Encode(s)
 	}
 	text := statsTable(s)
 	if redraw {
 		height, width := e.cli.Out().GetTtySize() // it may have changed
 		text = drawn(text, int(width), int(height))
-	} else {
+	} else if !o.noStream {
 		text += "\n" // before the next one
 	}
 	_, err := io.WriteString(e.cli.Out(), text) // in one write: a terminal does not flicker

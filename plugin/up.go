@@ -44,10 +44,10 @@ state of a node, warning, crash (as "crash" shows it), and at last end with the
 exit code and the report. With "-" they go to stdout, and the report only there;
 what a StdoutSink writes goes there too.
 
---metrics serves what "stats" shows, for Prometheus, at http://ADDRESS:PORT/metrics
-while the command runs. Without an ADDRESS only this machine can read it. Of several
-sessions the one that supervises the project serves; others that were given an
-address serve there once they take over.`,
+--metrics serves what "stats" shows, for Prometheus, while the command runs, at
+http://ADDRESS:PORT/metrics. Without an ADDRESS only this machine can read it.
+Of several sessions the one that supervises the project serves; others that were
+given an address serve there once they take over.`,
 		Example: `  docker medianode up
   docker medianode up -f captions.yaml --progress plain
   docker medianode up --format json > report.json
