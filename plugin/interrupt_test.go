@@ -79,6 +79,9 @@ func TestStuckNode(t *testing.T) {
 	p.interrupt()
 	r := p.end(stopLimit)
 	r.is(t, 130, "mid", "stop grace")
+	if strings.Contains(r.stderr, "node src") { // which waits for mid, and dies with it
+		t.Errorf("another one is blamed, too: %s", r)
+	}
 }
 
 func TestInterruptBuild(t *testing.T) {

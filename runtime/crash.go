@@ -282,7 +282,7 @@ func before(next uint64) *uint64 {
 }
 
 // endedByUs is what exitWords cannot know.
-const endedByUs = "killed by docker medianode, for that reason"
+const endedByUs = "killed by docker medianode"
 
 // exitWords says what an exit code means; told: the process has said that it ends.
 func exitWords(code int, oom, told bool) string {
