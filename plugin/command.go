@@ -56,7 +56,7 @@ func Command(cli command.Cli, version string) *cobra.Command {
 	})
 	root.SetUsageTemplate(usage)
 	flags := root.PersistentFlags()
-	flags.StringVarP(&e.file, "file", "f", "", "Pipeline file (default: medianode.yaml, medianode.yml, pipeline.yaml or pipeline.yml)")
+	flags.VarP(&onePath{&e.file}, "file", "f", "Pipeline file (default: medianode.yaml, medianode.yml, pipeline.yaml or pipeline.yml)")
 	flags.StringVarP(&e.project, "project-name", "p", "", "Project name (default: the pipeline's metadata.name)")
 	completeFiles(root)
 	addGroup(root, "Pipeline Commands:",
@@ -67,6 +67,21 @@ func Command(cli command.Cli, version string) *cobra.Command {
 	addGroup(root, "Tools:",
 		nodesCommand(e), schemaCommand(e), sdkCommand(e), convertCommand(e), doctorCommand(e), gcCommand(e), versionCommand(e))
 	return root
+}
+
+// onePath is a flag that names one file. Of two, the last one would win without a
+// word; compose takes several.
+type onePath struct{ path *string }
+
+func (p *onePath) String() string { return "" }
+func (p *onePath) Type() string   { return "string" }
+
+func (p *onePath) Set(path string) error {
+	if *p.path != "" {
+		return fmt.Errorf("%s is named already, and a pipeline is one file", *p.path)
+	}
+	*p.path = path
+	return nil
 }
 
 func unknownVerb(cmd *cobra.Command, verb string) string {

@@ -33,8 +33,8 @@ func crashCommand(e *env) *cobra.Command {
 in words, memory and processor as last seen, the last frame on every port, the
 traceback, the last lines of its log, and whether it was the first failure or
 followed from another. An exception that ended one session of several in a node
-is kept, too. Without an ID the newest death is shown, and the others
-are listed. A project keeps its last 50.`,
+is kept, too. Without an ID the newest death is shown, or the one that it followed
+from, and all are listed. A project keeps its last 50.`,
 		Example: `  docker medianode crash
   docker medianode crash asr                     # the newest of node asr
   docker medianode crash -p captions --format json | jq '.[0].usage'`,
@@ -82,11 +82,25 @@ func (e *env) crash(which, format string) error {
 	return crashTable(e.cli.Out(), all)
 }
 
+// sameRun is more than lies between two deaths of which one followed from the other:
+// a stop takes its grace, and some seconds to kill.
+const sameRun = time.Minute
+
+// newestCrash is the newest, or the one that it followed from.
+func newestCrash(all []runtime.Crash) runtime.Crash {
+	for _, c := range all {
+		if c.First && "node "+c.Node == all[0].Follows && all[0].Time.Sub(c.Time) < sameRun {
+			return c
+		}
+	}
+	return all[0]
+}
+
 // findCrash is the newest, that of an ID or what an ID begins with, or a node's
 // newest.
 func findCrash(all []runtime.Crash, which string) (runtime.Crash, error) {
 	if which == "" {
-		return all[0], nil
+		return newestCrash(all), nil
 	}
 	if i := slices.IndexFunc(all, func(c runtime.Crash) bool { return c.ID == which || c.Node == which }); i >= 0 {
 		return all[i], nil

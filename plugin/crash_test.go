@@ -28,7 +28,7 @@ func TestCrashCards(t *testing.T) {
 		check       func(*testing.T, runtime.Crash)
 	}{
 		{"hungry", "Hungry", func(t *testing.T, c runtime.Crash) {
-			if !c.OOM || c.ExitCode != 137 || !strings.Contains(c.Advice, "memory limit 128 MiB, last seen ") || !strings.Contains(c.Advice, "try memory_mb: 192, then measure") {
+			if !c.OOM || c.ExitCode != 137 || !strings.Contains(c.Cause, "memory limit of 128 MiB") || !strings.HasPrefix(c.Advice, "try memory_mb: 192, then measure") {
 				t.Errorf("got %+v", c)
 			}
 		}},

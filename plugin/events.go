@@ -177,7 +177,7 @@ func (e *env) hear(p *prepared, c *runtime.Config, o upOptions, note func(node, 
 			fmt.Fprintln(e.cli.Err(), "warning: what is known of the death of", crash.Node, "cannot be kept:", err)
 		}
 		if kept.First && kept.Restart == 0 {
-			fmt.Fprintf(e.cli.Err(), "docker medianode crash -p %s %s shows what is known of its end\n", p.plan.Name, kept.ID)
+			fmt.Fprintf(e.cli.Err(), "node %s has failed: docker medianode crash -p %s %s shows how\n", kept.Node, p.plan.Name, kept.ID)
 		}
 		o.events.tell(Event{Event: "crash", Crash: &kept})
 	}

@@ -2,9 +2,12 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 
+	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command/container"
 	"github.com/spf13/cobra"
 
@@ -31,7 +34,14 @@ included.`,
 			return e.exec(cmd.Context(), args[0], args[1:])
 		},
 	}
-	cmd.Flags().SetInterspersed(false)
+	flags := cmd.Flags()
+	flags.SetInterspersed(false)
+	// As docker exec has them; here they go without saying.
+	flags.BoolP("interactive", "i", true, "")
+	flags.BoolP("tty", "t", true, "")
+	for _, name := range []string{"interactive", "tty"} {
+		_ = flags.MarkHidden(name) // it fails only for a flag that is not there
+	}
 	return cmd
 }
 
@@ -59,5 +69,9 @@ func (e *env) exec(ctx context.Context, node string, command []string) error {
 	o := container.NewExecOptions()
 	o.Command, o.Interactive = command, true
 	o.TTY = e.cli.In().IsTerminal() && e.cli.Out().IsTerminal()
-	return container.RunExec(ctx, e.cli, containers[i].ID, o)
+	err = container.RunExec(ctx, e.cli, containers[i].ID, o)
+	if status, ok := errors.AsType[cli.StatusError](err); ok && status.Error() == "" && status.StatusCode > 0 {
+		os.Exit(status.StatusCode) // returned, it would be printed as an empty line
+	}
+	return err
 }

@@ -29,7 +29,7 @@ runs is left alone. Images are not touched: see "images prune".
 Where no engine answers, what is on this machine is removed all the same, and
 the exit code is 1: what the engine has is not known.`,
 		Example: `  docker medianode gc
-  docker medianode gc --check    # removes nothing; exit code 1 if something is left
+  docker medianode gc --check    # only lists; exit code 1 if something is left
   docker medianode gc --check --format json | jq -r '.left[].name'`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

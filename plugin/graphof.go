@@ -110,7 +110,11 @@ func (r running) service(id string) (string, error) {
 	case known:
 		return n.Service, nil
 	case len(r.Nodes) > 0:
-		return "", exit(exitFailed, fmt.Sprintf("the pipeline has no node %s: it has %s", id, strings.Join(r.ids(), ", ")))
+		return "", r.unknown(id)
 	}
 	return id, nil
+}
+
+func (r running) unknown(id string) error {
+	return exit(exitFailed, fmt.Sprintf("the pipeline has no node %s: it has %s", id, strings.Join(r.ids(), ", ")))
 }

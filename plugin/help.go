@@ -10,7 +10,7 @@ import (
 // usage is how docker's own commands show their help, and verbs in groups
 // besides, which docker's template does not know.
 const usage = `Usage:
-{{- if not .HasSubCommands}}  {{.UseLine}}{{else}}  {{.CommandPath}} [OPTIONS] COMMAND{{end}}
+{{- if not .HasSubCommands}}  {{.CommandPath}} [OPTIONS]{{slice .Use (len .Name)}}{{else}}  {{.CommandPath}} [OPTIONS] COMMAND{{end}}
 
 {{if ne .Long ""}}{{.Long | trimTrailingWhitespaces}}{{else}}{{.Short}}{{end}}
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,9 +23,9 @@ func logsCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs [NODE...]",
 		Short: "Show what the nodes of a project wrote",
-		Long: `Show what the nodes of a project wrote, or some of them. The engine keeps some
-30 MB a node; a line longer than 16 KiB is cut, and what could steer a terminal is
-shown as text.`,
+		Long: `Show what the nodes of a project wrote, or some of them: the time, the node, the
+session unless it is "main", the line. The engine keeps some 30 MB a node; a line
+longer than 16 KiB is cut, and what could steer a terminal is shown as text.`,
 		Example: `  docker medianode logs -p captions --tail 20
   docker medianode logs asr --follow
   docker medianode logs -p captions --format json | jq -r 'select(.level == "error") | .text'`,
@@ -33,6 +35,9 @@ shown as text.`,
 			}
 			if err := checkLogOptions(o); err != nil {
 				return err
+			}
+			if _, err := os.Stat(e.file); e.file != "" && errors.Is(err, fs.ErrNotExist) {
+				return exit(exitUsage, fmt.Sprintf("-f %s: no such file; %s\nsee '%s --help'", e.file, toFollow, cmd.CommandPath()))
 			}
 			return e.logs(cmd.Context(), args, o, format)
 		},
@@ -44,12 +49,15 @@ shown as text.`,
 	flags.StringVar(&format, "format", "table", `Output format: "table" or "json"`)
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		if strings.HasSuffix(err.Error(), "'f' in -f") { // as docker logs has it
-			err = fmt.Errorf("%w: -f names the pipeline file; to follow write --follow", err)
+			err = fmt.Errorf("%w: %s", err, toFollow)
 		}
 		return cmd.Parent().FlagErrorFunc()(cmd, err)
 	})
 	return cmd
 }
+
+// toFollow is for who has docker logs -f in the fingers.
+const toFollow = "-f names the pipeline file, to follow write --follow"
 
 // checkLogOptions refuses what an engine would, for each node, or would take for
 // something else.

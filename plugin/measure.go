@@ -50,7 +50,7 @@ func measured(w io.Writer, r runtime.Report) error {
 			continue
 		}
 		text += fmt.Sprintf("  - id: %s    # %s\n    docker: {resource_limits: {memory_mb: %d, cpu_cores: %s}}\n",
-			n.Node, seen(n, r.RunS), neededMB(n.Usage), neededCores(n.Usage, r.RunS))
+			n.Node, seen(n), neededMB(n.Usage), neededCores(n.Usage, r.RunS))
 	}
 	if !some {
 		return nil
@@ -59,7 +59,7 @@ func measured(w io.Writer, r runtime.Report) error {
 	return err
 }
 
-func seen(n runtime.NodeReport, run float64) string {
+func seen(n runtime.NodeReport) string {
 	u := n.Usage
 	text := "at most " + runtime.Size(most(u))
 	if u.Frames > 0 {
@@ -68,9 +68,8 @@ func seen(n runtime.NodeReport, run float64) string {
 	if u.Files > 0 {
 		text += ", " + runtime.Size(u.Files) + " of it files in /tmp"
 	}
-	if run > 0 {
-		text += fmt.Sprintf("; %.2f cores on average", u.CPUS/max(run, u.CPUS/64))
-	}
+	// In all, and not on average: the start is in it, and not in the run.
+	text += fmt.Sprintf("; %.1f s of CPU", u.CPUS)
 	if u.CPUMost > 0 {
 		text += fmt.Sprintf(", %.2f in the busiest second", u.CPUMost)
 	}

@@ -22,9 +22,9 @@ func TestMeasured(t *testing.T) {
 	const want = `
 # measured in 20.0 s without limits; a quarter is added to what was seen
 nodes:
-  - id: asr    # at most 301 MiB, 96 MiB of it frames; 0.42 cores on average, 0.97 in the busiest second
+  - id: asr    # at most 301 MiB, 96 MiB of it frames; 8.4 s of CPU, 0.97 in the busiest second
     docker: {resource_limits: {memory_mb: 384, cpu_cores: 1.3}}
-  - id: small    # at most 30 MiB; 0.01 cores on average; restarted 2 times: only the last process is counted
+  - id: small    # at most 30 MiB; 0.1 s of CPU; restarted 2 times: only the last process is counted
     docker: {resource_limits: {memory_mb: 128, cpu_cores: 0.1}}
   # side: a finished image, which takes no samples: see docker medianode stats while it runs
 `

@@ -224,10 +224,14 @@ func (p *prepared) digest() (string, error) {
 
 // keep writes a file of the state directory, whole or not at all.
 func (p *prepared) keep(name string, data []byte) error {
-	if err := os.MkdirAll(p.state, 0o755); err != nil {
-		return err
+	err := os.MkdirAll(p.state, 0o755)
+	if err == nil {
+		err = writeFile(filepath.Join(p.state, name), data, 0o644)
 	}
-	return writeFile(filepath.Join(p.state, name), data, 0o644)
+	if err != nil {
+		return fmt.Errorf("the project's state directory, which XDG_STATE_HOME can move: %w", err)
+	}
+	return nil
 }
 
 // writeFile replaces a file at once.
@@ -272,6 +276,11 @@ func (e *env) config(p *prepared, o sessionOptions) (runtime.Config, error) {
 	var wrong pipeline.Diagnostics
 	for _, n := range p.plan.Nodes {
 		run, err := body(p, n, params[n.ID], stdio)
+		if bad, ok := errors.AsType[*builtin.ParamError](err); ok {
+			if _, set := params[n.ID][bad.Param]; set { // the file is not to blame
+				return c, exit(exitUsage, fmt.Sprintf("--set %s.%s: %v", n.ID, bad.Param, bad))
+			}
+		}
 		if err != nil {
 			wrong = append(wrong, p.source.unmade(n.ID, err))
 		}

@@ -22,7 +22,8 @@ func oneOf(flag, value string, values ...string) error {
 	return exit(exitUsage, fmt.Sprintf("%s %q: want %s", flag, value, strings.Join(values, ", ")))
 }
 
-// logSink prints log lines: the time, the node, the line; or as JSON lines.
+// logSink prints log lines: the time, the node, the session unless it is main, the
+// line; or as JSON lines.
 func logSink(w io.Writer, color, asJSON bool) runtime.LogSink {
 	var mu sync.Mutex
 	paint := painter(color)
@@ -33,7 +34,11 @@ func logSink(w io.Writer, color, asJSON bool) runtime.LogSink {
 			_ = json.NewEncoder(w).Encode(l)
 			return
 		}
-		at, from := paint("2", l.Time.Local().Format("15:04:05.000")), paint("36", l.Node+" |")
+		who := l.Node
+		if l.Session != "" && l.Session != "main" {
+			who += " (" + l.Session + ")"
+		}
+		at, from := paint("2", l.Time.Local().Format("15:04:05.000")), paint("36", who+" |")
 		fmt.Fprintf(w, "%s %s %s%s\n", at, from, levelMark(paint, l.Level), l.Text)
 	}
 }

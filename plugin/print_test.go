@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/medianode/docker-medianode/generate/image"
 	"github.com/medianode/docker-medianode/runtime"
@@ -68,6 +69,19 @@ func TestDetails(t *testing.T) {
 				t.Errorf("got %s\nwant %s", got, want)
 			}
 		})
+	}
+}
+
+// A line of another session than the usual one says of which it is.
+func TestLogSink(t *testing.T) {
+	var b strings.Builder
+	show := logSink(&b, false, false)
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.Local)
+	for _, session := range []string{"", "main", "s2"} {
+		show(runtime.LogLine{Time: at, Node: "asr", Session: session, Text: "hi", Level: "error"})
+	}
+	if want := "03:04:05.006 asr | ERROR hi\n03:04:05.006 asr | ERROR hi\n03:04:05.006 asr (s2) | ERROR hi\n"; b.String() != want {
+		t.Errorf("got %s", b.String())
 	}
 }
 

@@ -43,6 +43,14 @@ type shownContainer struct {
 	Sessions []string `json:"sessions"` // that are open, by age
 }
 
+// state is that of the node, where its process runs, else of the container.
+func (c shownContainer) state() string {
+	if c.State == "running" && c.Phase != "" {
+		return c.Phase
+	}
+	return c.State
+}
+
 func (e *env) ps(ctx context.Context, format string) error {
 	project, engine, err := e.known(ctx)
 	if err != nil {
@@ -84,9 +92,9 @@ func (e *env) ps(ctx context.Context, format string) error {
 		return json.NewEncoder(e.cli.Out()).Encode(orNone(list))
 	}
 	w := tabwriter.NewWriter(e.cli.Out(), 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "NODE\tSTATE\tPHASE\tRESTARTS\tSESSIONS\tSTATUS\tSOURCE\tIMAGE\tCONTAINER")
+	fmt.Fprintln(w, "NODE\tSTATE\tRESTARTS\tSESSIONS\tSTATUS\tSOURCE\tIMAGE\tCONTAINER")
 	for _, c := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", c.Node, c.State, dash(c.Phase), c.Restarts, dash(strings.Join(names, ",")), c.Status, dash(c.Source), c.Image, c.Name)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", c.Node, c.state(), c.Restarts, dash(strings.Join(names, ",")), c.Status, dash(c.Source), c.Image, c.Name)
 	}
 	return w.Flush()
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v4"
 
-	"github.com/medianode/docker-medianode/generate"
 	"github.com/medianode/docker-medianode/runtime"
 )
 
@@ -30,10 +29,12 @@ func (o *sessionOptions) flags(flags *pflag.FlagSet) {
 
 var sessionName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,62}$`)
 
+const wantSessionName = "want a letter, then letters, digits, - and _, 63 at most"
+
 // check refuses what no session can be called.
 func (o *sessionOptions) check() error {
 	if o.session != "" && !sessionName.MatchString(o.session) {
-		return exit(exitUsage, fmt.Sprintf("--session %q: want a letter, then letters, digits, - and _, 63 at most", o.session))
+		return exit(exitUsage, fmt.Sprintf("--session %q: %s", o.session, wantSessionName))
 	}
 	return nil
 }
@@ -41,15 +42,19 @@ func (o *sessionOptions) check() error {
 // params are those of --set by node; values are read as in the pipeline file.
 func (o *sessionOptions) params(p *prepared) (map[string]map[string]any, error) {
 	params := map[string]map[string]any{}
+	ids := make([]string, len(p.plan.Nodes))
+	for i, n := range p.plan.Nodes {
+		ids[i] = n.ID
+	}
 	for _, text := range o.set {
 		key, value, ok := strings.Cut(text, "=")
 		id, name, dotted := strings.Cut(key, ".")
 		if !ok || !dotted || id == "" || name == "" {
 			return nil, exit(exitUsage, fmt.Sprintf("--set %s: want node.param=value", text))
 		}
-		i := slices.IndexFunc(p.plan.Nodes, func(n generate.Node) bool { return n.ID == id })
+		i := slices.Index(ids, id)
 		if i < 0 {
-			return nil, exit(exitUsage, fmt.Sprintf("--set %s: the pipeline has no node %s", text, id))
+			return nil, exit(exitUsage, fmt.Sprintf("--set %s: the pipeline has no node %s: it has %s", text, id, strings.Join(ids, ", ")))
 		}
 		if p.plan.Nodes[i].Container && p.plan.Nodes[i].Control == nil {
 			return nil, exit(exitUsage, fmt.Sprintf("--set %s: %s is a finished image, which gets no params", text, id))
@@ -76,13 +81,16 @@ built and no container is started. The session has its own channels, its own
 built-in nodes and its own report, and ends as one of "up" does. The pipeline
 must be the one that runs; params of this session alone are given with --set.
 
-The pipeline's "sessions" says how many may be open at once. "up" does the
-same where the project runs, and starts it where it does not. --metrics is for when
+The pipeline's "sessions" says how many may be open at once. "up" does the same
+where the project runs, and starts it where it does not. --metrics is for when
 this session's process takes over the project: see "up".`,
 		Example: `  docker medianode run --set speech.path=other.wav
   docker medianode run --session second --format json > report.json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := oneOf("--format", o.format, "table", "json"); err != nil {
+				return err
+			}
 			if err := o.check(); err != nil {
 				return err
 			}
@@ -96,7 +104,7 @@ this session's process takes over the project: see "up".`,
 }
 
 func (e *env) run(ctx context.Context, o upOptions) (err error) {
-	ctx, interrupts, done := interruptible(ctx)
+	ctx, interrupts, done := interruptible(ctx, "left as it is; the nodes find out and end the session")
 	defer done()
 	ctx, finish := e.tracePhases(ctx, "run", &o)
 	defer func() { finish(err) }()
@@ -152,6 +160,9 @@ func (e *env) sessionConfig(p *prepared, o upOptions) (runtime.Config, error) {
 // attend waits for a session's end, closes it and reports.
 func (e *env) attend(ctx context.Context, p *prepared, session *runtime.Session, interrupts <-chan os.Signal, o upOptions) error {
 	o.phases.to("run")
+	if r := session.Report(); e.cli.Err().IsTerminal() && o.format == "table" && r.State == "running" {
+		fmt.Fprintf(e.cli.Err(), "%s: running, session %s; Ctrl-C ends it\n", r.Project, r.Session)
+	}
 	stopped := context.AfterFunc(ctx, func() { o.phases.to("stop") })
 	err := follow(ctx, session, interrupts, e.cli.Err())
 	stopped()

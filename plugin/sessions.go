@@ -16,6 +16,9 @@ func sessionsCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sessions",
 		Short: "List the sessions of a project, or end one",
+		Long: `List the sessions of a project, or end one. FRAMES are those received on all
+connections. The process that supervises runs the containers for all; when it
+ends, another one takes over. A session is "lost" when its process was killed.`,
 		Example: `  docker medianode sessions -p captions
   docker medianode sessions close s2 -p captions`,
 		Args: noArgs,
@@ -30,6 +33,9 @@ func sessionsCommand(e *env) *cobra.Command {
 	cmd.AddCommand(&cobra.Command{
 		Use:   "close NAME",
 		Short: "End a session well, as Ctrl-C in its terminal does",
+		Long: `End a session well, as Ctrl-C in its terminal does. The others go on; with the
+last one the project ends.`,
+		Example: "  docker medianode sessions close s2 -p captions",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return exit(exitUsage, fmt.Sprintf("%s takes the name of a session\nsee '%s --help'", cmd.CommandPath(), cmd.CommandPath()))
@@ -37,6 +43,9 @@ func sessionsCommand(e *env) *cobra.Command {
 			return atMostOne(cmd, args)
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
+			if !sessionName.MatchString(args[0]) {
+				return exit(exitUsage, fmt.Sprintf("session %q: %s", args[0], wantSessionName))
+			}
 			project, err := e.named()
 			if err != nil {
 				return err
@@ -66,7 +75,10 @@ func (e *env) sessions(format string) error {
 	fmt.Fprintln(w, "SESSION\tSTATE\tAGE\tFRAMES\tOWNER")
 	for _, s := range sessions {
 		owner := fmt.Sprintf("process %d", s.PID)
-		if s.Supervises {
+		switch {
+		case s.State == "lost":
+			owner += ", which is gone"
+		case s.Supervises:
 			owner += ", supervises"
 		}
 		age := time.Duration(s.AgeS * float64(time.Second)).Round(time.Second)

@@ -18,6 +18,7 @@ import (
 )
 
 type statsOptions struct {
+	nodes    []string // none: all
 	noStream bool
 	format   string
 	every    time.Duration
@@ -26,20 +27,20 @@ type statsOptions struct {
 func statsCommand(e *env) *cobra.Command {
 	var o statsOptions
 	cmd := &cobra.Command{
-		Use:   "stats",
+		Use:   "stats [NODE...]",
 		Short: "Show what a running project does: CPU and memory of nodes, rates and queues of connections",
 		Long: `Show what a running project does, every second: of each node processor and
 memory (frames apart), how often its CPU limit held it back, restarts; of each
 connection of each session frames a second, bytes, frames that wait, drops, and
 latency. Rates and latencies are of the time since the last look. It reads
-counters in shared memory and does not disturb who counts.
+counters in shared memory and does not disturb who counts. With names of nodes,
+only these are shown, and the connections from and to them.
 
 On a terminal the table is drawn anew each time, elsewhere it is repeated.`,
 		Example: `  docker medianode stats
-  docker medianode stats -p captions --no-stream
+  docker medianode stats asr -p captions --no-stream
   docker medianode stats --format json | jq '.connections[] | select(.depth > 0)'`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := oneOf("--format", o.format, "table", "json"); err != nil {
 				return err
 			}
@@ -48,6 +49,7 @@ On a terminal the table is drawn anew each time, elsewhere it is repeated.`,
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
 			defer stop()
+			o.nodes = args
 			return e.stats(ctx, o)
 		},
 	}
@@ -69,13 +71,18 @@ func (e *env) stats(ctx context.Context, o statsOptions) error {
 	if err != nil {
 		return err
 	}
+	for _, node := range o.nodes {
+		if _, known := r.Nodes[node]; !known && len(r.Nodes) > 0 {
+			return r.unknown(node)
+		}
+	}
 	engine, err := runtime.NewEngine(e.cli, nil) // asked only for finished images
 	if err != nil {
 		return err
 	}
 	redraw := o.format == "table" && !o.noStream && e.cli.Out().IsTerminal()
 	err = runtime.Watch(ctx, engine, r.graph(project), o.every, func(s runtime.Stats) error {
-		if err := e.showStats(s, o.format, redraw); err != nil {
+		if err := e.showStats(s.Of(o.nodes), o, redraw); err != nil {
 			return err
 		}
 		if o.noStream {
@@ -92,15 +99,15 @@ func (e *env) stats(ctx context.Context, o statsOptions) error {
 	return err
 }
 
-func (e *env) showStats(s runtime.Stats, format string, redraw bool) error {
-	if format == "json" {
+func (e *env) showStats(s runtime.Stats, o statsOptions, redraw bool) error {
+	if o.format == "json" {
 		return json.NewEncoder(e.cli.Out()).Encode(s)
 	}
 	text := statsTable(s)
 	if redraw {
 		height, width := e.cli.Out().GetTtySize() // it may have changed
 		text = drawn(text, int(width), int(height))
-	} else {
+	} else if !o.noStream {
 		text += "\n" // before the next one
 	}
 	_, err := io.WriteString(e.cli.Out(), text) // in one write: a terminal does not flicker
@@ -140,7 +147,7 @@ func drawn(text string, columns, rows int) string {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	if room := rows - 1; rows > 1 && len(lines) > room { // the last row is the cursor's
 		more := len(lines) - room + 1
-		lines = append(lines[:room-1], fmt.Sprintf("… %d lines more: the terminal is too low; --no-stream shows all", more))
+		lines = append(lines[:room-1], fmt.Sprintf("… %d lines more: the terminal is too low; name nodes to see less, or --no-stream", more))
 	}
 	var b strings.Builder
 	b.WriteString("\x1b[H")

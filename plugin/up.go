@@ -44,10 +44,10 @@ state of a node, warning, crash (as "crash" shows it), and at last end with the
 exit code and the report. With "-" they go to stdout, and the report only there;
 what a StdoutSink writes goes there too.
 
---metrics serves what "stats" shows, for Prometheus, at http://ADDRESS:PORT/metrics
-while the project runs. Without an ADDRESS only this machine can read it. Of several
-sessions the one that supervises the project serves; others that were given an
-address serve there once they take over.`,
+--metrics serves what "stats" shows, for Prometheus, while the project runs, at
+http://ADDRESS:PORT/metrics. Without an ADDRESS only this machine can read it.
+Of several sessions the one that supervises the project serves; others that were
+given an address serve there once they take over.`,
 		Example: `  docker medianode up
   docker medianode up -f captions.yaml --progress plain
   docker medianode up --format json > report.json
@@ -90,7 +90,7 @@ address serve there once they take over.`,
 
 // up is the straight line from the pipeline file to the report.
 func (e *env) up(ctx context.Context, o upOptions) (err error) {
-	ctx, interrupts, done := interruptible(ctx)
+	ctx, interrupts, done := interruptible(ctx, fmt.Sprintf("left as it is; '%s' removes it", e.verb("down")))
 	defer done()
 	ctx, finish := e.tracePhases(ctx, "up", &o)
 	defer func() { finish(err) }()
@@ -118,6 +118,9 @@ func (e *env) up(ctx context.Context, o upOptions) (err error) {
 		return err
 	}
 	e.warnUnset(p.source)
+	if _, err := e.config(p, o.sessionOptions); err != nil { // not only after a long build
+		return err
+	}
 	building, built := e.span(ctx, "build")
 	release, err := e.build(building, p, buildOptions{progress: o.progress})
 	built(err)
@@ -168,8 +171,8 @@ func (e *env) warnUnset(s *source) {
 // interruptible gives a context that the first Ctrl-C ends, and tells of the
 // second. SIGTERM and SIGHUP count as Ctrl-C; so does the Docker CLI's own end,
 // which it tells by the context. The third one ends the process, whatever it is
-// at: it may be waiting for an engine that does not answer.
-func interruptible(ctx context.Context) (context.Context, <-chan os.Signal, func()) {
+// at, with the words left: it may be waiting for an engine that does not answer.
+func interruptible(ctx context.Context, left string) (context.Context, <-chan os.Signal, func()) {
 	first, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 3)
 	again := make(chan os.Signal, 1)
@@ -191,7 +194,7 @@ func interruptible(ctx context.Context) (context.Context, <-chan os.Signal, func
 					more++
 					again <- s
 				default:
-					fmt.Fprintln(os.Stderr, "left as it is; 'docker medianode down' removes it")
+					fmt.Fprintln(os.Stderr, left)
 					os.Exit(exitInterrupted)
 				}
 			case <-stopped:

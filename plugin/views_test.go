@@ -51,6 +51,12 @@ func TestViews(t *testing.T) {
 			t.Errorf("%s", r)
 		}
 		t.Log(r.stdout)
+		r = s.medianode("stats", "-p", s.project, "--no-stream", "out")
+		r.is(t, 0)
+		if strings.Contains(r.stdout, "src") || !strings.Contains(r.stdout, "mid.output → out.input") || strings.Contains(r.stdout, "\nmid") {
+			t.Errorf("%s", r)
+		}
+		s.medianode("stats", "-p", s.project, "nobody").is(t, 1, "the pipeline has no node nobody: it has src, mid, out")
 	})
 	t.Run("stats in a terminal", func(t *testing.T) {
 		w := s.startTerminal("docker-medianode", "stats", "-p", s.project, "--interval", "200ms")
@@ -78,11 +84,12 @@ func TestViews(t *testing.T) {
 	t.Run("exec", func(t *testing.T) {
 		r := s.medianode("exec", "-p", s.project, "mid", "sh", "-c", "id -u; exit 7")
 		r.is(t, 7)
-		if r.stdout != fmt.Sprintln(uid()) {
+		if r.stdout != fmt.Sprintln(uid()) || r.stderr != "" {
 			t.Errorf("%s", r)
 		}
 		s.medianode("exec", "-p", s.project, "out", "true").is(t, 1, "node out is built in (TextFileSink): it has no container")
 		s.medianode("exec", "-p", s.project, "nobody", "true").is(t, 1, "the pipeline has no node nobody: it has src, mid, out")
+		s.medianode("exec", "-it", "-p", s.project, "mid", "true").is(t, 0)
 		w := s.startTerminal("docker-medianode", "exec", "-p", s.project, "mid", "python", "-c", "import sys; print('tty', sys.stdin.isatty())")
 		if r := w.end(20 * time.Second); !strings.Contains(r.stderr, "tty True") {
 			t.Errorf("%s", r)
@@ -110,7 +117,7 @@ func TestViews(t *testing.T) {
 		for option, want := range map[string]string{
 			"--since=yesterday": `--since "yesterday": want a time as in 2026-01-02T15:04:05Z, or how long ago as in 10m`,
 			"--tail=few":        `--tail "few": want a number of lines, or all`,
-			"-f":                "-f names the pipeline file; to follow write --follow",
+			"-f":                "-f names the pipeline file, to follow write --follow",
 		} {
 			s.medianode("logs", "-p", s.project, option).is(t, 2, want)
 		}

@@ -168,9 +168,21 @@ func (e *env) named() (string, error) {
 	}
 	s, err := e.parse()
 	if err != nil {
-		return "", err
+		return "", exit(exitFailed, err.Error()+"\nwithout the file: name the project with -p")
 	}
 	return e.name(s)
+}
+
+// verb is a command of the same project, to be shown.
+func (e *env) verb(name string) string {
+	text := "docker medianode " + name
+	switch {
+	case e.project != "":
+		return text + " -p " + e.project
+	case e.file != "":
+		return text + " -f " + e.file
+	}
+	return text
 }
 
 // known is a project and the engine that knows it.

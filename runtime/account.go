@@ -91,6 +91,9 @@ func (s *Session) account() Report {
 	for _, m := range s.members {
 		n := m.account()
 		n.Usage = s.usageOf(m)
+		if u := n.Usage; u != nil && m.dead != nil && m.bye == nil { // it has not told itself
+			n.CPUS, n.MemoryPeak = u.CPUS, max(u.MemoryMost, u.RSSPeak)
+		}
 		r.Nodes = append(r.Nodes, n)
 		r.Connections = append(r.Connections, connections(m.Node.Node, s.ledgerOf, run, !s.over.IsZero() && s.err != nil)...)
 	}
@@ -159,7 +162,7 @@ func (s *Session) describe(m *member, e *NodeError) *NodeError {
 	}
 	e.Message = ending(e, c, s.started.IsZero() || !m.closed)
 	if e.OOM && m.usage != nil {
-		e.Message = strings.TrimSuffix(e.Message, raiseMemory) + "; " + m.usage.words() + ": " + m.usage.more()
+		e.Message = strings.TrimSuffix(e.Message, raiseMemory) + "; " + m.usage.seen() + ": " + m.usage.more()
 	}
 	return e
 }

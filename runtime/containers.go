@@ -241,6 +241,7 @@ func (s *Session) sendSignal(m *member, name string) {
 	if id == "" {
 		return
 	}
+	p.cut = p.cut || name == "SIGKILL"
 	s.group.Go(func() {
 		err := untilAnswered(s.life, engineGrace, func(ctx context.Context) error {
 			if p.hasEnded() {
@@ -303,7 +304,7 @@ func (s *Session) readLog(m *member, id string, p *process, over bool) error {
 		if l.Time.After(p.last) {
 			p.last = l.Time
 		}
-		m.log.line(l)
+		p.log.line(l)
 	}
 	read := func(ctx context.Context, o LogOptions, through func(io.Writer) io.Writer) error {
 		out := &liner{node: m.ID, stream: "stdout", each: line}
@@ -324,7 +325,7 @@ func (s *Session) readLog(m *member, id string, p *process, over bool) error {
 	err := read(ctx, options, bound.of)
 	if bound.given {
 		since = p.last
-		m.log.line(LogLine{Time: time.Now(), Node: m.ID, Stream: "stderr", Text: leftOut})
+		p.log.line(LogLine{Time: time.Now(), Node: m.ID, Stream: "stderr", Text: leftOut})
 		err = read(s.life, LogOptions{Tail: lastLines, Since: since.Format(time.RFC3339Nano)}, func(w io.Writer) io.Writer { return w })
 	}
 	return err

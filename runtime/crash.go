@@ -55,9 +55,15 @@ type CrashPort struct {
 	Dropped   uint64  `json:"dropped"`
 }
 
+// untold is a death whose process may still have lines to be read.
+type untold struct {
+	crash *Crash
+	log   *logbook
+}
+
 // crashes is the part of a session that tells of deaths.
 type crashes struct {
-	untold []*Crash
+	untold []untold
 }
 
 // noteCrash keeps what is known of a process that has ended and is told once its
@@ -77,15 +83,15 @@ func (s *Session) noteCrash(m *member) {
 
 // tellSoon tells of a crash once the process's log has been read, or after a time.
 func (s *Session) tellSoon(m *member, c *Crash, most time.Duration) {
-	s.untold = append(s.untold, c)
 	p := m.process
+	s.untold = append(s.untold, untold{c, p.log})
 	s.group.Go(func() {
 		select {
 		case <-p.logged:
 		case <-time.After(most):
 		case <-s.life.Done():
 		}
-		s.post(func() { s.tellCrash(m, c) })
+		s.post(func() { s.tellCrash(c) })
 	})
 }
 
@@ -112,20 +118,19 @@ func (s *Session) noteFailure(m *member, e *NodeError, restart int, began time.T
 }
 
 // tellCrash tells of a death, once. At the session's end all are told that are not yet.
-func (s *Session) tellCrash(m *member, c *Crash) {
-	i := slices.Index(s.untold, c)
+func (s *Session) tellCrash(c *Crash) {
+	i := slices.IndexFunc(s.untold, func(u untold) bool { return u.crash == c })
 	if i < 0 {
 		return
 	}
+	c.Log = s.untold[i].log.last()
 	s.untold = slices.Delete(s.untold, i, i+1)
-	c.Log = m.log.last()
 	s.c.Crashed(*c)
 }
 
 func (s *Session) tellCrashes() {
-	for _, c := range slices.Clone(s.untold) {
-		i := slices.IndexFunc(s.members, func(m *member) bool { return m.ID == c.Node })
-		s.tellCrash(s.members[i], c)
+	for _, u := range slices.Clone(s.untold) {
+		s.tellCrash(u.crash)
 	}
 }
 
@@ -186,6 +191,9 @@ func (s *Session) crash(m *member) *Crash {
 	}
 	c.ID = c.Time.UTC().Format("20060102-150405.000") + "-" + m.ID
 	c.Exit = exitWords(d.ExitCode, c.OOM, m.bye != nil || m.failure != nil)
+	if m.cut && d.ExitCode == 137 && !c.OOM {
+		c.Exit = endedByUs
+	}
 	c.Advice = advice(c)
 	s.order(m, c)
 	if s.mayRevive(m, m.hasFailed()) {
@@ -273,11 +281,16 @@ func before(next uint64) *uint64 {
 	return &next
 }
 
+// endedByUs is what exitWords cannot know.
+const endedByUs = "killed by docker medianode"
+
 // exitWords says what an exit code means; told: the process has said that it ends.
 func exitWords(code int, oom, told bool) string {
 	switch {
 	case oom:
 		return "killed by the kernel at its memory limit"
+	case code == 1 && told:
+		return "ended by the SDK, for that reason"
 	case code == 137 && told:
 		return "it ended itself with 128 + 9; nobody killed it"
 	case code == 137:
@@ -312,9 +325,9 @@ func advice(c *Crash) string {
 	case c.OOM && c.Usage == nil:
 		return "raise memory_mb, then measure with docker medianode up --measure"
 	case c.OOM:
-		return c.Usage.words() + ": " + c.Usage.more()
+		return c.Usage.more()
 	case c.Signal == "SIGKILL" && c.Usage.isNear():
-		return c.Usage.words() + ": it may have been its memory although the engine does not say so; " + c.Usage.more()
+		return "memory " + c.Usage.words() + ": it may have been its memory although the engine does not say so; " + c.Usage.more()
 	case c.ExitCode == 139:
 		return "frames that were received are read-only: copy() one before a library writes into it"
 	case c.ExitCode == 132:
@@ -333,11 +346,15 @@ func (u *Usage) isNear() bool {
 
 // words is the memory of a sample in words.
 func (u *Usage) words() string {
-	text := "memory limit " + size(u.Limit)
 	if u.Limit == 0 {
-		text = "no memory limit"
+		return "no limit, " + u.seen()
 	}
-	text += ", last seen " + size(u.Memory)
+	return "limit " + size(u.Limit) + ", " + u.seen()
+}
+
+// seen is what was used of it.
+func (u *Usage) seen() string {
+	text := "last seen " + size(u.Memory)
 	if u.Frames > 0 {
 		text += ", " + size(u.Frames) + " of it frames"
 	}

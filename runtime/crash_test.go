@@ -38,12 +38,16 @@ func TestCrashes(t *testing.T) {
 			Crash{ExitCode: 137, Exit: exitWords(137, false, true), Cause: "exited (exit code 137)"}},
 		"out of memory": {func(r *rig) { r.mid.die, r.mid.exit, r.mid.oom, r.mid.memory = "process", 137, true, 512*mib },
 			Crash{ExitCode: 137, Signal: "SIGKILL", OOM: true, Exit: exitWords(137, true, false),
-				Cause:  "killed at its memory limit of 512 MiB before its streams ended (exit code 137); memory limit 512 MiB, last seen 498 MiB, 96 MiB of it frames: try memory_mb: 768, then measure with docker medianode up --measure",
-				Advice: "memory limit 512 MiB, last seen 498 MiB, 96 MiB of it frames: try memory_mb: 768, then measure with docker medianode up --measure"}},
+				Cause:  "killed at its memory limit of 512 MiB before its streams ended (exit code 137); last seen 498 MiB, 96 MiB of it frames: try memory_mb: 768, then measure with docker medianode up --measure",
+				Advice: "try memory_mb: 768, then measure with docker medianode up --measure"}},
 		"raises": {func(r *rig) { r.mid.raise = "process" },
 			Crash{ExitCode: 1, Exit: exitWords(1, false, true), Phase: "process", Traceback: "Traceback…", Cause: "ValueError: no"}},
 		"late": {func(r *rig) { r.mid.hang, r.config.Nodes[1].StartTimeout = "load", 200*time.Millisecond },
 			Crash{ExitCode: 143, Signal: "SIGTERM", Exit: exitWords(143, false, false), Phase: "load", Cause: "not ready after 200ms: raise start_timeout_ms if it needs longer"}},
+		"late and deaf": {func(r *rig) {
+			r.mid.hang, r.mid.deaf, r.config.Nodes[1].StartTimeout = "load", true, 200*time.Millisecond
+		},
+			Crash{ExitCode: 137, Signal: "SIGKILL", Exit: endedByUs, Phase: "load", Cause: "not ready after 200ms: raise start_timeout_ms if it needs longer"}},
 		"segfault at the start": {func(r *rig) { r.mid.die, r.mid.exit = "load", 139 },
 			Crash{ExitCode: 139, Signal: "SIGSEGV", Exit: exitWords(139, false, false), Cause: "killed by SIGSEGV before its streams ended (exit code 139)", Advice: "frames that were received are read-only: copy() one before a library writes into it"}},
 	}
@@ -100,6 +104,25 @@ func TestNoCrash(t *testing.T) {
 	r.end(s)
 }
 
+// What a node used that was killed is in the report: as last seen.
+func TestReportOfTheKilled(t *testing.T) {
+	r := newRig(t, 100)
+	r.mid.die, r.mid.exit = "process", 137
+	r.config.Note = func(node, state string) {
+		if node == "mid" && state == StateLoading {
+			putUsage(t, r.config.Dir, "mid", sample(1, 5e9, 90<<20, 98<<20, 99<<20, 0, 0, 512<<20, 1e9))
+		}
+	}
+	s := r.start()
+	_ = s.Wait(t.Context())
+	r.end(s)
+	for _, n := range s.Report().Nodes {
+		if n.Node == "mid" && (n.CPUS != 1 || n.MemoryPeak != 98<<20) {
+			t.Errorf("got %.1f s, %d bytes", n.CPUS, n.MemoryPeak)
+		}
+	}
+}
+
 // Who dies after another node has failed is told to have followed from it.
 func TestCrashFollows(t *testing.T) {
 	r := newRig(t, 100)
@@ -133,7 +156,11 @@ func TestCrashesOfRestarts(t *testing.T) {
 		restarts = append(restarts, c.Restart)
 	}
 	if len(told) != 3 || restarts[0] != 1 || restarts[1] != 2 || restarts[2] != 0 || !told[2].First {
-		t.Errorf("restarts: %v", restarts)
+		t.Fatalf("restarts: %v", restarts)
+	}
+	// The fake's lines have one time: what comes after the first death is known.
+	if len(told[0].Log) == 0 || len(told[1].Log) > 0 || len(told[2].Log) > 0 {
+		t.Errorf("logs of three processes: %q, %q, %q: a line is of the one that wrote it", told[0].Log, told[1].Log, told[2].Log)
 	}
 }
 

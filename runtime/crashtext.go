@@ -48,7 +48,7 @@ func (c Crash) Text(w io.Writer) error {
 		}
 		row(map[string]string{"in": "input", "out": "output"}[p.Direction], "%s", p.text())
 	}
-	if c.Advice != "" {
+	if c.Advice != "" && !strings.Contains(c.Cause, c.Advice) {
 		row("advice", "%s", c.Advice)
 	}
 	c.lines(b, "traceback", strings.Split(strings.TrimRight(c.Traceback, "\n"), "\n"))

@@ -126,7 +126,7 @@ func (s *Session) readmit(g *guest) {
 // noRoom says why the project takes no session more; nothing if it does.
 func (s *Session) noRoom(g *guest, taken bool) string {
 	if g.digest != s.c.Digest {
-		return "it runs another pipeline than this one: other params of a session are given with --set; otherwise wait for its end, stop it with docker medianode down"
+		return "it runs another pipeline than this one: other params of a session are given with --set; otherwise wait for its end, stop it with docker medianode down -p " + s.c.Project
 	}
 	if names := s.names(); !taken && len(names) >= s.c.Sessions {
 		return fmt.Sprintf("%d of %d sessions are open (%s) and shared memory is reserved for no more: raise sessions in the pipeline, wait for one to end",

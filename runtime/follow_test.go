@@ -117,7 +117,7 @@ func TestLogOfOneThatDiedUnheard(t *testing.T) {
 	log := newLog()
 	s, read := followed(t, log)
 	m := s.members[1]
-	first, next := m.process, newProcess()
+	first, next := m.process, newProcess(m.log.next())
 	log.write()
 	s.group.Go(func() { s.follow(m, "id", first, nil) })
 	reads(t, read, "line 0")

@@ -235,7 +235,7 @@ func (s *Session) onRestarting(m *member, msg message) {
 	s.setState(m, StateRestarting)
 	before := m.process
 	before.end(msg.Container)
-	m.process = newProcess()
+	m.process = newProcess(before.log.next())
 	m.drained = true
 	s.followPresent(m, before)
 	if s.stopping {

@@ -17,7 +17,7 @@ const (
 	tailSize = 20       // lines of a NodeError
 )
 
-// logbook collects the lines of one container: the last ones for an error, all
+// logbook collects the lines of one process: the last ones for an error, all
 // for the sink.
 type logbook struct {
 	node string
@@ -40,6 +40,9 @@ func (s *sink) line(l LogLine) {
 	defer s.mu.Unlock()
 	s.take(l)
 }
+
+// next is that of the process after it.
+func (b *logbook) next() *logbook { return &logbook{node: b.node, sink: b.sink} }
 
 func (b *logbook) line(l LogLine) {
 	b.mu.Lock()

@@ -19,7 +19,6 @@ const lookEvery = 100 * time.Millisecond
 type member struct {
 	Node
 	state string
-	log   *logbook // has its own lock
 
 	// A container node.
 	control   *channel.Publisher
@@ -48,9 +47,11 @@ type member struct {
 
 // process is one process of a container, from its start to its end.
 type process struct {
-	later    bool // there was one before it
-	loaded   bool // it can open sessions
-	imported bool // its module is there
+	log      *logbook // has its own lock
+	later    bool     // there was one before it
+	cut      bool     // SIGKILL was sent to it
+	loaded   bool     // it can open sessions
+	imported bool     // its module is there
 	failure  *channel.Status
 	bye      *channel.Status
 	dead     *Container    // as it was when it had ended
@@ -62,8 +63,8 @@ type process struct {
 	usage    *Usage        // the last sample of it, once it is dead
 }
 
-func newProcess() *process {
-	return &process{ended: make(chan struct{}), logged: make(chan struct{})}
+func newProcess(log *logbook) *process {
+	return &process{log: log, ended: make(chan struct{}), logged: make(chan struct{})}
 }
 
 func (p *process) hasEnded() bool {
@@ -94,9 +95,9 @@ func newMember(n Node, out *sink) *member {
 		n.StartTimeout = defaultStartTimeout
 	}
 	return &member{
-		Node: n, state: StateCreated, log: &logbook{node: n.ID, sink: out},
+		Node: n, state: StateCreated,
 		commands: make(chan channel.Command, 1024), // more than there are commands of all sessions
-		process:  newProcess(), letters: map[string]uint64{},
+		process:  newProcess(&logbook{node: n.ID, sink: out}), letters: map[string]uint64{},
 	}
 }
 

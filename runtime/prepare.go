@@ -51,7 +51,7 @@ func (s *Session) prepare(ctx context.Context) error {
 		return err
 	}
 	if len(s.byService) > 0 {
-		s.later("remove project "+s.c.Project+" (docker medianode down does it too)", downTimeout, func(ctx context.Context) error {
+		s.later("remove project (docker medianode down -p "+s.c.Project+" does it too)", downTimeout, func(ctx context.Context) error {
 			if s.handing {
 				return nil
 			}

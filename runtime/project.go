@@ -35,12 +35,12 @@ type RunningError struct {
 // Error names the process and its pipeline.
 func (e *RunningError) Error() string {
 	if e.Asked > 0 && e.Owner.PID > 0 {
-		return fmt.Sprintf("process %d was asked to stop %s ago and has not, as one that Ctrl-Z has stopped: end it with kill -9 %d, then docker medianode down removes the rest",
-			e.Owner.PID, e.Asked.Round(time.Second), e.Owner.PID)
+		return fmt.Sprintf("process %d was asked to stop %s ago and has not, as one that Ctrl-Z has stopped: end it with kill -9 %d, then docker medianode down -p %s removes the rest",
+			e.Owner.PID, e.Asked.Round(time.Second), e.Owner.PID, e.Project)
 	}
 	text := fmt.Sprintf("project %s is running already", e.Project)
 	if e.Owner.PID == 0 {
-		return text + ": stop it with docker medianode down, or choose another name with --project-name"
+		return text + ": stop it with docker medianode down -p " + e.Project + ", or choose another name with --project-name"
 	}
 	text += fmt.Sprintf(": process %d since %s", e.Owner.PID, e.Owner.Started.Format(time.TimeOnly))
 	if e.Owner.Pipeline != "" {

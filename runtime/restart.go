@@ -240,7 +240,7 @@ func (s *Session) onRevived(m *member, err error) {
 		return
 	}
 	before := m.process
-	m.process, m.blame = newProcess(), nil
+	m.process, m.blame = newProcess(before.log.next()), nil
 	p := m.process
 	p.later = true
 	s.forgetCommands(m)

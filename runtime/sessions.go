@@ -232,7 +232,7 @@ func CloseSession(uid int, project, name string) error {
 	defer f.Close()
 	t := readSeat(f.Name())
 	if t.PID <= 0 || !holds(t.PID, path) {
-		return fmt.Errorf("session %s has no owner any more", name)
+		return fmt.Errorf("session %s has no process any more: docker medianode down -p %s removes what it left", name, project)
 	}
 	return ask(t.PID)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
@@ -71,6 +72,21 @@ func Watch(ctx context.Context, e Engine, g Graph, every time.Duration, each fun
 		}
 		last = now
 	}
+}
+
+// Of is what it says of some nodes, and of the connections from and to them; of all
+// without names.
+func (s Stats) Of(nodes []string) Stats {
+	if len(nodes) == 0 {
+		return s
+	}
+	other := func(port string) bool {
+		node, _, _ := strings.Cut(port, ".")
+		return !slices.Contains(nodes, node)
+	}
+	s.Nodes = slices.DeleteFunc(s.Nodes, func(n NodeStats) bool { return other(n.Node) })
+	s.Connections = slices.DeleteFunc(s.Connections, func(c ConnectionStats) bool { return other(c.From) && other(c.To) })
+	return s
 }
 
 // compare makes rates of two looks.

@@ -133,3 +133,16 @@ func TestWatch(t *testing.T) {
 		t.Errorf("the end of the project: %v", err)
 	}
 }
+
+func TestStatsOf(t *testing.T) {
+	s := Stats{
+		Nodes:       []NodeStats{{Node: "a"}, {Node: "ab"}, {Node: "c"}},
+		Connections: []ConnectionStats{{From: "a.output", To: "ab.input"}, {From: "ab.output", To: "c.input"}},
+	}
+	if got := s.Of(nil); len(got.Nodes) != 3 || len(got.Connections) != 2 {
+		t.Errorf("all: %+v", got)
+	}
+	if got := s.Of([]string{"a"}); len(got.Nodes) != 1 || got.Nodes[0].Node != "a" || len(got.Connections) != 1 || got.Connections[0].To != "ab.input" {
+		t.Errorf("a: %+v", got)
+	}
+}

@@ -398,7 +398,9 @@ func (s *Session) settle(m *member) {
 		s.warn(fmt.Sprintf("node %s: its data is complete, but it needed longer than the stop grace of %s", m.ID, s.grace))
 	case m.forced && m.closed:
 		s.setState(m, StateExited)
-		s.warn(fmt.Sprintf("node %s: its data is complete, but it had to be killed", m.ID))
+		if s.late == nil || s.late == m { // else it could not end before that one, which is told
+			s.warn(fmt.Sprintf("node %s: its data is complete, but it had to be killed", m.ID))
+		}
 	case m.forced:
 		s.failNode(m, &NodeError{Phase: "stop", Message: fmt.Sprintf("did not end within the stop grace of %s and was killed", s.grace)})
 	case c.ExitCode == 0 && (m.closed || !m.hasControl() || s.isThrough(m)):

@@ -119,7 +119,7 @@ func claim(root *os.Root, f *os.File, name string) error {
 	}
 	there, err := root.Stat(name + partial)
 	if !ours || errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(opened, there) {
-		return fmt.Errorf("%s is being written by another sink", name)
+		return fmt.Errorf("%s is being written by another run or session: give this one another, as with --set NODE.path=FILE", name)
 	}
 	if err != nil {
 		return err

@@ -77,10 +77,22 @@ func checkParams(b pipeline.Builtin, given map[string]any) (params, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if !slices.ContainsFunc(b.Params, func(s pipeline.ParamSpec) bool { return s.Name == name }) {
-			errs = append(errs, fmt.Errorf("%s: no param %q", b.Name, name))
+			errs = append(errs, &ParamError{name, fmt.Errorf("%s: no param %q: %s", b.Name, name, known(b))})
 		}
 	}
 	return checked, errors.Join(errs...)
+}
+
+// known says what params a node has.
+func known(b pipeline.Builtin) string {
+	if len(b.Params) == 0 {
+		return "it has none"
+	}
+	names := make([]string, len(b.Params))
+	for i, spec := range b.Params {
+		names[i] = spec.Name
+	}
+	return "it has " + strings.Join(names, ", ")
 }
 
 func checkParam(spec pipeline.ParamSpec, value any) (any, error) {

@@ -136,7 +136,7 @@ func TestSinkTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = runSink(t, "TextFileSink", map[string]any{"path": "a.txt"}, dir, nil, nil, false)
-	if err == nil || err.Error() != "a.txt is being written by another sink" {
+	if err == nil || err.Error() != "a.txt is being written by another run or session: give this one another, as with --set NODE.path=FILE" {
 		t.Errorf("error %v", err)
 	}
 	if err := errors.Join(pub.End(t.Context(), false), <-done); err != nil {
@@ -185,7 +185,7 @@ func TestParams(t *testing.T) {
 		{"TextFileSink", "TextFileSink: param path: want text, not 3", map[string]any{"path": 3}},
 		{"TextFileSource", "no such file", map[string]any{"path": "absent.txt"}},
 		{"TextFileSource", ". is not a regular file", map[string]any{"path": "."}},
-		{"NullSink", `NullSink: no param "x"`, map[string]any{"x": 1}},
+		{"NullSink", `NullSink: no param "x": it has none`, map[string]any{"x": 1}},
 		{"StdoutSink", "StdoutSink: there is no standard output", nil},
 		{"TestPatternSource", "param width: 31 is less than 32", map[string]any{"width": 31}},
 		{"TestPatternSource", "param frames: want an integer, not 1.5", map[string]any{"frames": 1.5}},
