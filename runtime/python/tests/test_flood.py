@@ -235,3 +235,34 @@ class N(Node):
     assert len(run.bytes["err"]) < 2 * BURST
     assert "of <stderr> left out: more than 1 MiB/s\nTraceback (most recent call last):" in run.err
     assert "ValueError: and then it fails" in run.err
+
+
+def test_c_code_that_floods_with_the_interpreter_lock(runtime: FakeRuntime, tmp_path: Path) -> None:
+    """A thread of the interpreter could take nothing from it, and would lose what it says last."""
+    source = write(
+        tmp_path,
+        """
+import ctypes, subprocess
+from medianode import Node
+
+libc = ctypes.PyDLL(None)  # it keeps the lock
+LINES = (b"x" * 99 + b"\\n") * (1 << 16)
+
+class N(Node):
+    def process(self, frame):
+        if frame.text == "end":
+            for line in (b"one\\n", b"two\\n", b"last words\\n"):
+                libc.write(2, line, len(line))
+            libc.abort()
+        libc.write(1, LINES, len(LINES))
+        subprocess.run(["head", "-c", str(len(LINES)), "/dev/zero"], check=True)
+        return frame
+""",
+    )
+    run = Run(runtime, source)
+    run.node.start()
+    assert run.ask("go") == "go"
+    send_text(run.writer, "end")
+    run.gone(-6)
+    assert len(run.bytes["out"]) == 2 * (100 << 16)
+    assert "one\ntwo\nlast words\nFatal Python error: Aborted" in run.err
