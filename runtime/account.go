@@ -172,7 +172,7 @@ func ending(e *NodeError, c *Container, early bool) string {
 	}
 	text := "exited"
 	if c.ExitCode == unknownExit {
-		return "ended" + when + ", and the engine did not answer when asked how"
+		return "ended" + when + ", and the engine does not know how"
 	}
 	switch {
 	case e.OOM && c.Memory > 0:

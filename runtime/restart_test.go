@@ -388,6 +388,41 @@ func TestRestartWaitsForTheEngine(t *testing.T) {
 	}
 }
 
+// TestLateNodeThatTheEngineDoesNotKill: a process that never spoke with this one,
+// and whose death the engine does not tell, is not waited for.
+func TestLateNodeThatTheEngineDoesNotKill(t *testing.T) {
+	r := newRig(t, 0)
+	r.again(Restart{Policy: "on-failure", MaxAttempts: 2})
+	r.config.Nodes[1].StartTimeout = 500 * time.Millisecond
+	well := *r.mid
+	r.mid.again = &script{node: r.mid.node, hang: "start", again: &well}
+	dead := make(chan struct{}, 2)
+	r.config.Note = func(_, state string) {
+		if state == StateRestarting {
+			dead <- struct{}{}
+		}
+	}
+	s := r.start()
+	before := r.out.len()
+	r.kill()
+	r.engine.mu.Lock()
+	r.engine.deafKills = 2 // when it is late, and killGrace after that
+	r.engine.mu.Unlock()
+	<-dead
+	select {
+	case <-dead:
+	case <-time.After(2 * (killGrace + lookTimeout)):
+		t.Error("it is waited for")
+	}
+	if !eventually(func() bool { return r.out.len() > before+20 && s.Report().Nodes[1].Restarts == 2 }) {
+		t.Errorf("%+v", s.Report())
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Errorf("Stop: %v", err)
+	}
+	r.end(s)
+}
+
 // TestEngineFailsAfterAFailure: what is told is why the start failed, not why
 // it was wanted.
 func TestEngineFailsAfterAFailure(t *testing.T) {
