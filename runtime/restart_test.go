@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/containerd/errdefs"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
 	"github.com/medianode/docker-medianode/runtime/node"
@@ -368,23 +371,35 @@ func TestEngineFailsToStartAgain(t *testing.T) {
 	}
 }
 
-// TestRestartWaitsForTheEngine: one that is away costs time and no attempts.
+// TestRestartWaitsForTheEngine: one that is away costs time and no attempts. Only
+// its events tell that dockerd is; that its containerd is, is told here.
 func TestRestartWaitsForTheEngine(t *testing.T) {
-	r := newRig(t, 0)
-	r.again(Restart{Policy: "on-failure", MaxAttempts: 1})
-	r.engine.startFails, r.engine.startError = 5, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
-	s := r.start()
-	before := r.out.len()
-	r.kill()
-	if !eventually(func() bool { return r.out.len() > before+20 && s.Report().Nodes[1].Restarts == 1 }) {
-		t.Errorf("%+v", s.Report())
+	tests := map[string]struct {
+		err  error
+		told []string // after the warning of the restart
+	}{
+		"dockerd":    {&net.OpError{Op: "dial", Err: errors.New("connection refused")}, nil},
+		"containerd": {errdefs.ErrUnavailable.WithMessage("no containerd"), []string{"node mid: waits to be started: no containerd"}},
 	}
-	if err := s.Stop(t.Context()); err != nil {
-		t.Errorf("Stop: %v", err)
-	}
-	r.end(s)
-	if w := s.Report().Warnings; len(w) != 1 {
-		t.Errorf("warnings: %q", w)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 0)
+			r.again(Restart{Policy: "on-failure", MaxAttempts: 1})
+			r.engine.startFails, r.engine.startError = 5, test.err
+			s := r.start()
+			before := r.out.len()
+			r.kill()
+			if !eventually(func() bool { return r.out.len() > before+20 && s.Report().Nodes[1].Restarts == 1 }) {
+				t.Errorf("%+v", s.Report())
+			}
+			if err := s.Stop(t.Context()); err != nil {
+				t.Errorf("Stop: %v", err)
+			}
+			r.end(s)
+			if w := s.Report().Warnings; len(w) == 0 || !slices.Equal(w[1:], test.told) {
+				t.Errorf("warnings: %q", w)
+			}
+		})
 	}
 }
 
