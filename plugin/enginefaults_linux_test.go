@@ -1,6 +1,7 @@
 package plugin_test
 
 import (
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -52,9 +53,10 @@ func (p *process) logged() {
 // The engine is away while a pipeline runs.
 func TestEngineAway(t *testing.T) {
 	e := ownEngine(t, nil)
+	pipeline := chain("Endless", "Echo")
 	run := func(name string, test func(*testing.T, *stage, *process)) {
 		t.Run(name, func(t *testing.T) {
-			s := newStage(t, "away-"+name, chain("Endless", "Echo"))
+			s := newStage(t, "away-"+name, pipeline)
 			p := s.start("docker-medianode", "up")
 			p.flows(s, "out.txt")
 			test(t, s, p)
@@ -126,5 +128,35 @@ func TestEngineAway(t *testing.T) {
 		began := time.Now()
 		p.end(time.Minute).is(t, 1, "node mid: ")
 		t.Logf("ended %s after the death", time.Since(began).Round(time.Millisecond))
+	})
+	// It may be away for longer. A start that it cannot do uses up no attempt.
+	pipeline = strings.ReplaceAll(pipeline, "source: ./nodes", "source: ./nodes, restart: {policy: on-failure, max_attempts: 4}")
+	run("containerd-start", func(t *testing.T, s *stage, p *process) {
+		comeBack := e.Withhold(enginetest.Containerd)
+		defer comeBack()
+		for i := range 4 { // the last delay is time enough
+			p.more(s, "out.txt")
+			docker(t, "kill", s.project+"-mid-1")
+			p.says(fmt.Sprintf("restart %d of 4", i+1))
+		}
+		e.Signal(enginetest.Containerd, syscall.SIGKILL)
+		p.says("node mid: waits to be started: ")
+		comeBack()
+		p.more(s, "out.txt")
+		p.interrupt()
+		p.end(stopLimit).is(t, 130)
+	})
+	// A node that dies meanwhile runs as dockerd sees it, which would not start it.
+	pipeline = strings.ReplaceAll(pipeline, "max_attempts: 4", "max_attempts: 1")
+	run("containerd-restart", func(t *testing.T, s *stage, p *process) {
+		pid := docker(t, "inspect", "--format", "{{.State.Pid}}", s.project+"-mid-1")
+		e.Signal(enginetest.Containerd, syscall.SIGKILL)
+		e.Inside("kill", "-KILL", pid)
+		began := time.Now()
+		p.says("restart 1 of 1")
+		p.more(s, "out.txt")
+		t.Logf("frames flowed again %s after the death", time.Since(began).Round(time.Millisecond))
+		p.interrupt()
+		p.end(stopLimit).is(t, 130)
 	})
 }

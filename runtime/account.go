@@ -178,7 +178,7 @@ func ending(e *NodeError, c *Container, early bool) string {
 	}
 	text := "exited"
 	if c.ExitCode == unknownExit {
-		return "ended" + when + ", and the engine did not tell how"
+		return "ended" + when + ", and the engine does not know how"
 	}
 	switch {
 	case e.OOM && c.Memory > 0:

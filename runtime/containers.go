@@ -168,13 +168,14 @@ func (s *Session) awaitNow(m *member, e Event) {
 // await finds out how a container ended that is ending: its event says so, or
 // its process has let its status channel go. The engine may need a moment to
 // know; without an event, a process that has said that it ends may need as long
-// as it likes. One that has not is dead, whatever the engine believes: it loses
-// deaths when its containerd is killed. Whoever finds it out first tells.
+// as it likes. One that has not, or that was to be killed, is dead, whatever the
+// engine believes: it loses deaths when its containerd is killed. Whoever finds
+// it out first tells.
 func (s *Session) await(m *member, p *process, e Event) {
 	var c Container
 	var err error
-	forced := false
-	for end := time.Now().Add(killGrace); ; {
+	began, forced := time.Now(), false
+	for end := began.Add(killGrace); ; {
 		select {
 		case <-p.ended:
 			return
@@ -187,14 +188,17 @@ func (s *Session) await(m *member, p *process, e Event) {
 		if err == nil && p.later && c.Started.After(e.Time) && !e.Time.IsZero() {
 			return // the event is of the process before
 		}
-		if late := time.Now().After(end); late && err == nil && e.Container == "" && !forced && s.isSilent(p) {
+		late := time.Now().After(end)
+		ends, condemned := s.outlook(p)
+		lives := condemned && unanswered(err) && time.Since(began) < engineGrace // the signal waits, too
+		if late && err == nil && e.Container == "" && !forced && (!ends || condemned) {
 			forced, end = true, time.Now().Add(lookTimeout)
 			s.post(func() {
 				if m.process == p {
 					s.sendSignal(m, "SIGKILL")
 				}
 			})
-		} else if late && (err != nil || e.Container != "" || forced) {
+		} else if late && (e.Container != "" || forced || (err != nil && !lives)) {
 			break
 		}
 		pause(s.life, lookEvery)
@@ -213,11 +217,21 @@ func (s *Session) await(m *member, p *process, e Event) {
 	})
 }
 
-// isSilent says whether a process has told neither its end nor a failure.
-func (s *Session) isSilent(p *process) bool {
+// outlook says whether a process has told its end or a failure, and whether it
+// was to be killed.
+func (s *Session) outlook(p *process) (ends, condemned bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return p.bye == nil && p.failure == nil
+	return p.bye != nil || p.failure != nil, p.condemned
+}
+
+// condemn kills a process that does not come on. Nothing else may tell of its
+// death: it is waited for here.
+func (s *Session) condemn(m *member) {
+	p := m.process
+	p.condemned = true
+	s.sendSignal(m, "SIGKILL")
+	s.group.Go(func() { s.await(m, p, Event{}) })
 }
 
 func (s *Session) inspect(m *member, id string) (Container, error) {

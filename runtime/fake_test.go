@@ -39,6 +39,7 @@ type fakeEngine struct {
 	blind      bool          // no events
 	startFails int           // so many restarts fail
 	startError error         // by this; nil: errInjected
+	deafKills  int           // so many SIGKILLs do nothing
 	logsCut    int           // so many logs end with an error after their first line
 	apart      bool          // the lines of a log have times of their own
 	away       atomic.Bool   // answers nothing
@@ -228,9 +229,13 @@ func (f *fakeEngine) Kill(ctx context.Context, id, signal string) error {
 	}
 	f.mu.Lock()
 	c := f.containers[id]
+	deaf := signal == "SIGKILL" && f.deafKills > 0
+	if deaf {
+		f.deafKills--
+	}
 	f.mu.Unlock()
 	switch {
-	case c == nil:
+	case c == nil, deaf:
 	case signal == "SIGKILL":
 		c.kill()
 	case !c.script.deaf:

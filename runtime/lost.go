@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 )
 
@@ -20,11 +22,23 @@ const (
 	engineGrace = time.Minute      // to start a node again, or to send it a signal
 )
 
-// unanswered says whether a call failed because the engine is away, and not by
-// its answer.
+// errTakenForAlive is an engine that does not start a node because it takes its
+// dead process for a running one.
+var errTakenForAlive = errors.New("the engine takes the process that has died for a running one; docker has to be restarted if it stays so")
+
+// unanswered says whether a call failed because the engine is away, in whole or
+// in part, and not by its answer.
 func unanswered(err error) bool {
 	return err != nil && (errors.Is(err, context.DeadlineExceeded) || client.IsErrConnectionFailed(err) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, new(*net.OpError)))
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, new(*net.OpError)) || isDisabled(err))
+}
+
+// isDisabled says whether an engine answers that it can start and stop nothing
+// now: its containerd is away. With its older image store it has no code for
+// that, and the words of its gRPC client tell.
+func isDisabled(err error) bool {
+	return err != nil && (errors.Is(err, errTakenForAlive) || errdefs.IsUnavailable(err) ||
+		strings.Contains(err.Error(), `connection error: desc = "`) || strings.Contains(err.Error(), "error reading from server: "))
 }
 
 // untilAnswered calls until the engine answers, each time with a deadline.

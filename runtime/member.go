@@ -47,20 +47,21 @@ type member struct {
 
 // process is one process of a container, from its start to its end.
 type process struct {
-	log      *logbook // has its own lock
-	later    bool     // there was one before it
-	cut      bool     // SIGKILL was sent to it
-	loaded   bool     // it can open sessions
-	imported bool     // its module is there
-	failure  *channel.Status
-	bye      *channel.Status
-	dead     *Container    // as it was when it had ended
-	drained  bool          // every status of a dead container has been read
-	ended    chan struct{} // closed when dead is set
-	logged   chan struct{} // closed when the log has been read to its end
-	last     time.Time     // of the last line of the log, once that is read
-	noted    bool          // its death has been looked at
-	usage    *Usage        // the last sample of it, once it is dead
+	log       *logbook // has its own lock
+	later     bool     // there was one before it
+	cut       bool     // SIGKILL was sent to it
+	condemned bool     // it is killed because it does not come on
+	loaded    bool     // it can open sessions
+	imported  bool     // its module is there
+	failure   *channel.Status
+	bye       *channel.Status
+	dead      *Container    // as it was when it had ended
+	drained   bool          // every status of a dead container has been read
+	ended     chan struct{} // closed when dead is set
+	logged    chan struct{} // closed when the log has been read to its end
+	last      time.Time     // of the last line of the log, once that is read
+	noted     bool          // its death has been looked at
+	usage     *Usage        // the last sample of it, once it is dead
 }
 
 func newProcess(log *logbook) *process {

@@ -212,14 +212,50 @@ func (s *Session) plan(m *member) time.Duration {
 	return m.delay
 }
 
-// startAgain starts a container once what its dead process left is gone.
+// startAgain starts a container once what its dead process left is gone. An
+// engine that can start nothing for a while is waited for, which is told.
 func (s *Session) startAgain(ctx context.Context, m *member, id string, delay time.Duration) error {
 	s.clean(m)
 	pause(ctx, delay)
 	if ctx.Err() != nil {
 		return errCancelled
 	}
-	return untilAnswered(ctx, engineGrace, func(ctx context.Context) error { return s.c.Engine.Start(ctx, id) })
+	told := false
+	bury := func(ctx context.Context, id string) error { return s.bury(ctx, m, id) }
+	for _, call := range []func(context.Context, string) error{bury, s.c.Engine.Start} {
+		err := untilAnswered(ctx, engineGrace, func(ctx context.Context) error {
+			err := call(ctx, id)
+			if isDisabled(err) && !told {
+				told = true
+				s.post(func() { s.warn(fmt.Sprintf("node %s: waits to be started: %v", m.ID, err)) })
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bury makes the engine know that a node's process is dead: to start what it
+// takes for running does nothing, and is no error.
+func (s *Session) bury(ctx context.Context, m *member, id string) error {
+	for killed := false; ; killed = true {
+		c, err := s.c.Engine.Inspect(ctx, id)
+		switch {
+		case unanswered(err):
+			return err
+		case err == nil && c.isUp() && killed:
+			return errTakenForAlive
+		case err != nil || !c.isUp():
+			if killed {
+				s.clean(m) // it may have lived until now
+			}
+			return nil
+		}
+		_ = s.c.Engine.Kill(ctx, id, "SIGKILL") // the next look tells
+	}
 }
 
 // onRevived is the start of a node's next process, or the reason why there is

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/containerd/errdefs"
 
 	"github.com/medianode/docker-medianode/runtime/channel"
 	"github.com/medianode/docker-medianode/runtime/node"
@@ -368,24 +371,71 @@ func TestEngineFailsToStartAgain(t *testing.T) {
 	}
 }
 
-// TestRestartWaitsForTheEngine: one that is away costs time and no attempts.
+// TestRestartWaitsForTheEngine: one that is away costs time and no attempts. Only
+// its events tell that dockerd is; that its containerd is, is told here.
 func TestRestartWaitsForTheEngine(t *testing.T) {
+	tests := map[string]struct {
+		err  error
+		told []string // after the warning of the restart
+	}{
+		"dockerd":    {&net.OpError{Op: "dial", Err: errors.New("connection refused")}, nil},
+		"containerd": {errdefs.ErrUnavailable.WithMessage("no containerd"), []string{"node mid: waits to be started: no containerd"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 0)
+			r.again(Restart{Policy: "on-failure", MaxAttempts: 1})
+			r.engine.startFails, r.engine.startError = 5, test.err
+			s := r.start()
+			before := r.out.len()
+			r.kill()
+			if !eventually(func() bool { return r.out.len() > before+20 && s.Report().Nodes[1].Restarts == 1 }) {
+				t.Errorf("%+v", s.Report())
+			}
+			if err := s.Stop(t.Context()); err != nil {
+				t.Errorf("Stop: %v", err)
+			}
+			r.end(s)
+			if w := s.Report().Warnings; len(w) == 0 || !slices.Equal(w[1:], test.told) {
+				t.Errorf("warnings: %q", w)
+			}
+		})
+	}
+}
+
+// TestLateNodeThatTheEngineDoesNotKill: a process that never spoke with this one,
+// and whose death the engine does not tell, is not waited for.
+func TestLateNodeThatTheEngineDoesNotKill(t *testing.T) {
 	r := newRig(t, 0)
-	r.again(Restart{Policy: "on-failure", MaxAttempts: 1})
-	r.engine.startFails, r.engine.startError = 5, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+	r.again(Restart{Policy: "on-failure", MaxAttempts: 2})
+	r.config.Nodes[1].StartTimeout = 500 * time.Millisecond
+	well := *r.mid
+	r.mid.again = &script{node: r.mid.node, hang: "start", again: &well}
+	dead := make(chan struct{}, 2)
+	r.config.Note = func(_, state string) {
+		if state == StateRestarting {
+			dead <- struct{}{}
+		}
+	}
 	s := r.start()
 	before := r.out.len()
 	r.kill()
-	if !eventually(func() bool { return r.out.len() > before+20 && s.Report().Nodes[1].Restarts == 1 }) {
+	r.engine.mu.Lock()
+	r.engine.deafKills = 2 // when it is late, and killGrace after that
+	r.engine.mu.Unlock()
+	<-dead
+	select {
+	case <-dead:
+	case <-time.After(2 * (killGrace + lookTimeout)):
+		t.Error("it is waited for")
+	}
+	if !eventually(func() bool { return r.out.len() > before+20 && s.Report().Nodes[1].Restarts == 2 }) {
 		t.Errorf("%+v", s.Report())
 	}
 	if err := s.Stop(t.Context()); err != nil {
 		t.Errorf("Stop: %v", err)
 	}
 	r.end(s)
-	if w := s.Report().Warnings; len(w) != 1 {
-		t.Errorf("warnings: %q", w)
-	}
 }
 
 // TestEngineFailsAfterAFailure: what is told is why the start failed, not why

@@ -129,11 +129,11 @@ func (s *Session) onLate(m *member) {
 	e := &NodeError{Phase: startPhase(m), Message: fmt.Sprintf("not ready after %s: raise start_timeout_ms if it needs longer", m.StartTimeout)}
 	switch {
 	case m.dead == nil && m.failure != nil, !s.takesPart(m): // it hangs, and its death is waited for
-		s.sendSignal(m, "SIGKILL")
+		s.condemn(m)
 	case m.dead != nil && s.mayRevive(m, true): // its last words are just being read
 	case s.mayRevive(m, true):
 		m.blame = e
-		s.sendSignal(m, "SIGKILL")
+		s.condemn(m)
 	default:
 		s.failNode(m, e)
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -150,6 +151,15 @@ func (e *Engine) Signal(program string, s syscall.Signal) {
 			e.t.Fatalf("%s, process %d: %v", program, pid, err)
 		}
 	}
+}
+
+// Withhold keeps one of the engine's programs from being started until the
+// function that it returns is called.
+func (e *Engine) Withhold(program string) (give func()) {
+	e.t.Helper()
+	file := Program(e.t, program)
+	e.Inside("mount", "--bind", "/dev/null", file)
+	return sync.OnceFunc(func() { e.Inside("umount", file) })
 }
 
 // Inside runs a command where the engine runs: its process ids are those that
