@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
 	"os"
@@ -61,6 +62,25 @@ func TestUsageOfTheEngine(t *testing.T) {
 	r.MemoryStats.Stats = map[string]uint64{"total_shmem": 30, "shmem": 1, "total_inactive_file": 8, "total_active_file": 2}
 	if got := *usageFrom(r); got != want {
 		t.Errorf("version 1: got %+v, want %+v", got, want)
+	}
+}
+
+// The file is what an engine said of a node under Linux 6.1, with 22 MB in frames and /tmp.
+func TestUsageOfTheEngineOnVersion2(t *testing.T) {
+	raw, err := os.ReadFile("testdata/stats-v2.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r container.StatsResponse
+	if err := json.Unmarshal(raw, &r); err != nil {
+		t.Fatal(err)
+	}
+	want := Usage{
+		Time: r.Read, Memory: 38469632, Frames: 22204416, Limit: 160 << 20, CPUS: 70.008684,
+		Throttled: 1151.0 / 1686, ThrottledS: 116.290434, Periods: 1686, Held: 1151,
+	}
+	if got := *usageFrom(r); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 

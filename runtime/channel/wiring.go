@@ -151,7 +151,7 @@ type Status struct {
 
 	// EventBye: what the process used.
 	CPU        float64 `json:"cpu_s,omitempty"`       // seconds, user and system
-	MemoryPeak uint64  `json:"memory_peak,omitempty"` // bytes, of the container's memory cgroup where readable
+	MemoryPeak uint64  `json:"memory_peak,omitempty"` // bytes, of the container's memory cgroup: the kernel's, else the most that was seen
 	RSSPeak    uint64  `json:"rss_peak,omitempty"`    // bytes, of the process
 }
 

@@ -23,6 +23,8 @@ _LAYOUT: Final = struct.Struct(f"<{len(WORDS)}Q")
 _WINDOW: Final = 1.0
 # A limit that is none, as version 1 has it: the largest number of whole pages.
 _NO_LIMIT: Final = 1 << 62
+# A file that each cgroup of version 2 has.
+_TWO: Final = "cgroup.controllers"
 
 
 def usage_path(root: str, node: str) -> str:
@@ -30,11 +32,26 @@ def usage_path(root: str, node: str) -> str:
     return os.path.join(root, "medianode_usage_" + node)
 
 
+def own_cgroup(root: str = "/sys/fs/cgroup", membership: str = "/proc/self/cgroup") -> str:
+    """Return the directory of the process's own cgroup, of version 2, or else root.
+
+    An engine may share the host's cgroup namespace with its containers: they see the
+    whole machine's cgroups at root then, and root is that of the machine.
+    """
+    try:
+        with open(membership, encoding="utf-8", errors="surrogateescape") as file:
+            paths = [line.rstrip("\n")[3:] for line in file if line.startswith("0::")]
+    except OSError:
+        return root
+    own = root + "".join(paths).rstrip("/")
+    return own if os.path.exists(os.path.join(own, _TWO)) else root
+
+
 class _Cgroup:
     """The files of a cgroup, version 1 or 2; what is not there counts as 0."""
 
     def __init__(self, root: str) -> None:
-        self._two = os.path.exists(os.path.join(root, "cgroup.controllers"))
+        self._two = os.path.exists(os.path.join(root, _TWO))
         names = (
             ("memory.current", "memory.peak", "memory.max", "memory.stat", "cpu.stat", "cpu.stat")
             if self._two
@@ -109,10 +126,10 @@ class Usage:
     so that a reader in another process knows a whole one.
     """
 
-    def __init__(self, root: str, node: str, cgroup: str = "/sys/fs/cgroup", tmp: str = "/tmp") -> None:
+    def __init__(self, root: str, node: str, cgroup: str, tmp: str = "/tmp") -> None:
         self._lock = threading.Lock()
         self._tmp = tmp
-        self._most, self._cpu_most, self._samples = 0, 0, 0
+        self._most, self._peak, self._cpu_most, self._samples = 0, 0, 0, 0
         self._since: Optional[tuple[int, int]] = None  # time and CPU of a second ago
         self._cgroup = _Cgroup(cgroup)
         self._fd = -1
@@ -126,10 +143,12 @@ class Usage:
         with self._lock:
             if self._fd < 0:
                 return
+            before = time.monotonic_ns()
             got = self._cgroup.sample()
             got["magic"], got["time_ns"] = MAGIC, time.time_ns()
             self._most = got["memory_most"] = max(self._most, got["memory"])
-            got["cpu_most"] = self._busiest(time.monotonic_ns(), got["cpu_ns"])
+            self._peak = got["memory_peak"]
+            got["cpu_most"] = self._busiest(before, time.monotonic_ns(), got["cpu_ns"])
             got["tmp"] = self._files()
             # Exact where samples are not, and too much by what is mapped of others' frames and of files.
             got["rss_peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -140,14 +159,18 @@ class Usage:
             except OSError:  # the tmpfs is full: the sample before stays
                 pass
 
-    def _busiest(self, now: int, cpu: int) -> int:
-        """Return the largest CPU use in a second so far, in thousandths of a core."""
+    def _busiest(self, before: int, after: int, cpu: int) -> int:
+        """Return the largest CPU use in a second so far, in thousandths of a core.
+
+        The CPU limit may hold this thread back between the clock and the counter,
+        so the time is that of before the first look at it to after the last.
+        """
         if self._since is None:
-            self._since = (now, cpu)
-        passed = now - self._since[0]
+            self._since = (before, cpu)
+        passed = after - self._since[0]
         if passed >= _WINDOW * 1e9:
             self._cpu_most = max(self._cpu_most, (cpu - self._since[1]) * 1000 // passed)
-            self._since = (now, cpu)
+            self._since = (before, cpu)
         return max(0, self._cpu_most)
 
     def _files(self) -> int:
@@ -167,20 +190,11 @@ class Usage:
                 os.close(fd)
                 self._cgroup.close()
 
-
-def whole_use() -> dict[str, Any]:
-    """Return what the process has used, as the runtime is told at its end: seconds and bytes."""
-    own = resource.getrusage(resource.RUSAGE_SELF)
-    child = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = own.ru_utime + own.ru_stime + child.ru_utime + child.ru_stime
-    return {"cpu_s": round(cpu, 6), "memory_peak": _memory_peak(), "rss_peak": own.ru_maxrss * 1024}
-
-
-def _memory_peak() -> Optional[int]:
-    for path in ("/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes"):
-        try:
-            with open(path, encoding="ascii") as file:
-                return int(file.read())
-        except (OSError, ValueError):
-            continue
-    return None
+    def whole(self) -> dict[str, Any]:
+        """Return what the process has used, as the runtime is told at its end: seconds and bytes."""
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        child = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = own.ru_utime + own.ru_stime + child.ru_utime + child.ru_stime
+        # Kernels before 5.19 have no peak of version 2: what was seen is the next best.
+        peak = self._peak or self._most
+        return {"cpu_s": round(cpu, 6), "memory_peak": peak, "rss_peak": own.ru_maxrss * 1024}

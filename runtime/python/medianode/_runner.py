@@ -10,7 +10,7 @@ import time
 from typing import Any, NoReturn, Optional
 
 from . import _flood, _fork, _iox, _process
-from ._cgroup import Usage, whole_use
+from ._cgroup import Usage, own_cgroup
 from ._commands import Command, Commands
 from ._config import NodeConfig, from_environment
 from ._errors import Abandoned, ChannelError, ConfigError
@@ -64,7 +64,7 @@ class Runner:
         self._code = 0
         self._broken: Optional[BaseException] = None
         self._ended: dict[str, str] = {}  # how the last sessions ended
-        usage = Usage(config.domain.root, config.id)
+        usage = Usage(config.domain.root, config.id, own_cgroup())
         self._watch = Watch(self, config.timeout_ms if config.inputs else 0, usage, config.alive)
 
     def run(self) -> int:
@@ -359,7 +359,7 @@ class Runner:
         self._watch.usage.close()
         self.life.within(FAIL_GRACE)
         try:
-            self._tell(self._lane, "bye", **whole_use())
+            self._tell(self._lane, "bye", **self._watch.usage.whole())
             self.status.drain(self._lane.patience)
         except Abandoned:
             pass
