@@ -62,8 +62,8 @@ func TestFaults(t *testing.T) {
 		"shm-on-disk":   {func(f *Facts) { f.Shm.Type = "ext4" }, "shared memory", Fail, "ext4", "tmpfs"},
 		"shm-read-only": {func(f *Facts) { f.Shm.Options = []string{"ro"} }, "shared memory", Fail, "ro", "remount,rw"},
 		"shm-full":      {func(f *Facts) { f.Shm.Free = 1 << 20 }, "shared memory", Warn, "1 MiB free of 4 GiB", "remount,size="},
-		"no-limits":     {func(f *Facts) { f.Engine.MemoryLimit, f.Engine.SwapLimit = false, false }, "limits", Fail, "memory, swap", "swapaccount=1"},
-		"no-swap-limit": {func(f *Facts) { f.Engine.SwapLimit = false }, "limits", Warn, "enforce: swap", "cgroup v2"},
+		"no-limits":     {func(f *Facts) { f.Engine.MemoryLimit, f.Engine.SwapLimit = false, false }, "limits", Fail, "memory, swap", "Delegate=yes"},
+		"no-swap-limit": {func(f *Facts) { f.Engine.Cgroup, f.Engine.SwapLimit = "1", false }, "limits", Warn, "enforce: swap", "swapaccount=1"},
 		"engine-warns":  {func(f *Facts) { f.Engine.Warnings = []string{"WARNING: old"} }, "limits", Warn, "says: old", "advice"},
 		"left": {func(f *Facts) {
 			f.Projects = []Project{{Name: "gone", Bytes: 2048}}

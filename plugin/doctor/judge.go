@@ -170,7 +170,11 @@ func limits(e Engine) Finding {
 		if !e.MemoryLimit {
 			status = Fail
 		}
-		return Finding{check, status, found + "; the kernel does not enforce: " + strings.Join(missing, ", "), "boot with cgroup_enable=memory swapaccount=1, or change to cgroup v2"}
+		advice := "boot with cgroup_enable=memory swapaccount=1, or change to cgroup v2"
+		if e.Cgroup == "2" { // what is missing there was not handed down
+			advice = "see /sys/fs/cgroup/cgroup.controllers: for memory boot with cgroup_enable=memory, and give the engine's service Delegate=yes"
+		}
+		return Finding{check, status, found + "; the kernel does not enforce: " + strings.Join(missing, ", "), advice}
 	}
 	if len(e.Warnings) > 0 {
 		said := strings.ReplaceAll(strings.Join(e.Warnings, "; "), "WARNING: ", "")
