@@ -73,7 +73,7 @@ func TestEngineAway(t *testing.T) {
 		began := time.Now()
 		p.interrupt()
 		r := p.end(stopLimit)
-		r.is(t, 130, "remove project "+s.project, "docker medianode down", "has not answered for")
+		r.is(t, 130, "remove project (docker medianode down -p "+s.project+" does it too)", "has not answered for")
 		t.Logf("ended %s after Ctrl-C", time.Since(began).Round(time.Millisecond))
 		if s.counted("out.txt") == 0 || strings.Contains(r.stdout, "killed") {
 			t.Errorf("%s", r)

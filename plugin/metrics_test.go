@@ -20,12 +20,14 @@ import (
 	"github.com/medianode/docker-medianode/runtime"
 )
 
-// metricsNodes are a source that has sent all long before it ends, and a node that
-// takes its time and does not come to itself from one frame.
+// metricsNodes are a source that has sent all long before it ends, which no other
+// session is to wait for, and a node that takes its time and does not come to itself
+// from one frame.
 const metricsNodes = `import os, time
 from medianode import Frame, Node
 
 class Some(Node):
+    concurrent = True
     def produce(self):
         for i in range(200):
             yield Frame.from_text(str(i))
