@@ -67,7 +67,7 @@ func (s *Session) account() Report {
 		Warnings: append([]string(nil), s.warnings...), Nodes: []NodeReport{}, Connections: []ConnectionReport{},
 	}
 	if s.unkept > 0 {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("%d more warnings were told when they came", s.unkept))
+		r.Warnings = append([]string{fmt.Sprintf("%d more before these were told when they came", s.unkept)}, r.Warnings...)
 	}
 	end := time.Now()
 	for _, t := range []time.Time{s.over, s.drained} {

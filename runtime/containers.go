@@ -71,6 +71,7 @@ func (s *Session) checkImages(containers []Container) error {
 func (s *Session) lookAround(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	known := s.silentOnes() // before the list: what starts meanwhile is not in it
 	containers, err := s.c.Engine.Containers(ctx, s.c.Project)
 	if err != nil {
 		return fmt.Errorf("containers of project %s: %w", s.c.Project, err)
@@ -83,20 +84,26 @@ func (s *Session) lookAround(ctx context.Context) error {
 			}
 		}
 	}
-	for _, m := range s.removed(containers) {
-		s.post(func() { s.awaitNow(m, Event{Container: m.container, ExitCode: unknownExit}) })
+	for m, id := range known {
+		if !slices.ContainsFunc(containers, func(c Container) bool { return c.ID == id }) {
+			s.post(func() { s.awaitNow(m, Event{Container: id, ExitCode: unknownExit}) })
+		}
 	}
 	return nil
 }
 
-// removed are the nodes whose containers are not among those that there are. Of one
-// that has a status channel that tells whether it lives.
-func (s *Session) removed(containers []Container) []*member {
+// silentOnes are the containers of nodes that have no status channel, which tells
+// of others whether they live.
+func (s *Session) silentOnes() map[*member]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(s.members), func(m *member) bool {
-		return m.container == "" || m.hasControl() || slices.ContainsFunc(containers, func(c Container) bool { return c.ID == m.container })
-	})
+	ids := map[*member]string{}
+	for _, m := range s.members {
+		if m.container != "" && !m.hasControl() {
+			ids[m] = m.container
+		}
+	}
+	return ids
 }
 
 // watch listens to the engine's events until life ends, and again from where
@@ -175,6 +182,7 @@ func (s *Session) await(m *member, p *process, e Event) {
 	var c Container
 	var err error
 	began, forced := time.Now(), false
+	var ends, condemned bool
 	for end := began.Add(killGrace); ; {
 		select {
 		case <-p.ended:
@@ -182,14 +190,18 @@ func (s *Session) await(m *member, p *process, e Event) {
 		default:
 		}
 		c, err = s.inspect(m, e.Container)
-		if (err == nil && !c.isUp()) || errdefs.IsNotFound(err) || s.life.Err() != nil {
+		gone := errdefs.IsNotFound(err) && e.Container != "" // without an event that may come
+		if (err == nil && !c.isUp()) || gone || s.life.Err() != nil {
 			break
 		}
 		if err == nil && p.later && c.Started.After(e.Time) && !e.Time.IsZero() {
 			return // the event is of the process before
 		}
-		late := time.Now().After(end)
-		ends, condemned := s.outlook(p)
+		late, before := time.Now().After(end), condemned
+		ends, condemned = s.outlook(p)
+		if before && !condemned {
+			return // it was pardoned
+		}
 		lives := condemned && unanswered(err) && time.Since(began) < engineGrace // the signal waits, too
 		if late && err == nil && e.Container == "" && !forced && (!ends || condemned) {
 			forced, end = true, time.Now().Add(lookTimeout)
@@ -205,7 +217,7 @@ func (s *Session) await(m *member, p *process, e Event) {
 	}
 	if err != nil || c.isUp() {
 		// The engine cannot tell; the event may.
-		c = Container{ID: e.Container, Service: m.Service, State: "exited", ExitCode: e.ExitCode}
+		c = Container{ID: e.Container, Service: m.Service, State: "exited", ExitCode: e.ExitCode, Started: c.Started}
 		if e.Container == "" {
 			c.ExitCode = unknownExit
 		}
@@ -234,6 +246,14 @@ func (s *Session) condemn(m *member) {
 	s.group.Go(func() { s.await(m, p, Event{}) })
 }
 
+// pardon lets a condemned process live that has come on after all, before an
+// engine that was away could kill it.
+func (m *member) pardon() {
+	if m.condemned {
+		m.condemned, m.blame = false, nil
+	}
+}
+
 func (s *Session) inspect(m *member, id string) (Container, error) {
 	if id == "" {
 		s.mu.Lock()
@@ -255,11 +275,15 @@ func (s *Session) sendSignal(m *member, name string) {
 	if id == "" {
 		return
 	}
+	condemned := p.condemned
 	p.cut = p.cut || name == "SIGKILL"
 	s.group.Go(func() {
 		err := untilAnswered(s.life, engineGrace, func(ctx context.Context) error {
 			if p.hasEnded() {
 				return nil // the next one is not meant
+			}
+			if _, still := s.outlook(p); condemned && !still {
+				return nil
 			}
 			return s.c.Engine.Kill(ctx, id, name)
 		})

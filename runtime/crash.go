@@ -190,7 +190,7 @@ func (s *Session) crash(m *member) *Crash {
 		c.LivedS = c.Time.Sub(d.Started).Seconds()
 	}
 	c.ID = c.Time.UTC().Format("20060102-150405.000") + "-" + m.ID
-	c.Exit = exitWords(d.ExitCode, c.OOM, m.bye != nil || m.failure != nil)
+	c.Exit = exitWords(d.ExitCode, c.OOM, m.failure != nil || (m.bye != nil && d.ExitCode != 1))
 	if m.cut && d.ExitCode == 137 && !c.OOM {
 		c.Exit = endedByUs
 	}
@@ -326,7 +326,7 @@ func advice(c *Crash) string {
 		return "raise memory_mb, then measure with docker medianode up --measure"
 	case c.OOM:
 		return c.Usage.more()
-	case c.Signal == "SIGKILL" && c.Usage.isNear():
+	case c.Signal == "SIGKILL" && c.Exit != endedByUs && c.Usage.isNear():
 		return "memory " + c.Usage.words() + ": it may have been its memory although the engine does not say so; " + c.Usage.more()
 	case c.ExitCode == 139:
 		return "frames that were received are read-only: copy() one before a library writes into it"

@@ -78,7 +78,7 @@ func TestStartOfOneTakenForAlive(t *testing.T) {
 		defer s.stopLife()
 		s.transport = r.engine.transport
 		done := make(chan error)
-		go func() { done <- s.startAgain(t.Context(), s.byService["mid"], "id", 0) }()
+		go func() { done <- s.startAgain(t.Context(), s.byService["mid"], death{Container: "id"}, 0) }()
 		for waits := true; waits; {
 			select {
 			case f := <-s.inbox:

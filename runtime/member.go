@@ -50,6 +50,7 @@ type process struct {
 	log       *logbook // has its own lock
 	later     bool     // there was one before it
 	cut       bool     // SIGKILL was sent to it
+	served    bool     // it was ready in some session
 	condemned bool     // it is killed because it does not come on
 	loaded    bool     // it can open sessions
 	imported  bool     // its module is there

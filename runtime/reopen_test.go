@@ -234,8 +234,8 @@ func TestOpeningsThatCountNoMoreAreForgotten(t *testing.T) {
 		t.Errorf("%d times, %d seen, %d kept", m.reopened, m.seen, len(m.recently))
 	}
 	warnings := s.Report().Warnings
-	if last := fmt.Sprintf("%d more warnings were told when they came", maxWarnings); len(warnings) != maxWarnings+1 || warnings[maxWarnings] != last {
-		t.Errorf("%d warnings, the last is %q", len(warnings), warnings[len(warnings)-1])
+	if first := fmt.Sprintf("%d more before these were told when they came", maxWarnings); len(warnings) != maxWarnings+1 || warnings[0] != first {
+		t.Errorf("%d warnings, the first is %q", len(warnings), warnings[0])
 	}
 }
 

@@ -58,6 +58,15 @@ func (r Restart) counting(restarts []time.Time, now time.Time) []time.Time {
 	return slices.DeleteFunc(slices.Clone(restarts), func(at time.Time) bool { return now.Sub(at) >= window })
 }
 
+// counting are those of a node's restarts that count at a time. While it is never
+// ready they all do: a start that takes as long as the window would leave no other.
+func (m *member) counting(now time.Time) []time.Time {
+	if m.hasControl() && m.later && !m.served {
+		return m.recent
+	}
+	return m.Restart.counting(m.recent, now)
+}
+
 // revival is the part of a member that knows of its restarts.
 type revival struct {
 	restarts int         // in the whole run, by any process
@@ -126,7 +135,7 @@ func (s *Session) mayRevive(m *member, failed bool) bool {
 		return false
 	}
 	attempts, _ := m.Restart.limits()
-	return m.isPlanned() || len(m.Restart.counting(m.recent, time.Now())) < attempts
+	return m.isPlanned() || len(m.counting(time.Now())) < attempts
 }
 
 // wants says whether a session goes on with the node.
@@ -184,10 +193,10 @@ func (s *Session) revive(m *member) bool {
 	m.reviving, m.deadline = true, time.Time{}
 	ctx, cancel := context.WithCancel(s.life)
 	m.cancel = cancel
-	id := m.container
+	dead := death{m.container, m.dead.Started}
 	s.group.Go(func() {
 		defer cancel()
-		err := s.startAgain(ctx, m, id, delay)
+		err := s.startAgain(ctx, m, dead, delay)
 		s.post(func() { s.onRevived(m, err) })
 	})
 	return true
@@ -207,45 +216,47 @@ func (s *Session) plan(m *member) time.Duration {
 	}
 	m.delay = m.nextDelay(now.Sub(began))
 	m.restarts++
-	m.recent = m.Restart.counting(append(m.recent, now), now)
+	m.recent = append(m.counting(now), now)
 	s.keepHistory()
 	return m.delay
 }
 
 // startAgain starts a container once what its dead process left is gone. An
 // engine that can start nothing for a while is waited for, which is told.
-func (s *Session) startAgain(ctx context.Context, m *member, id string, delay time.Duration) error {
+func (s *Session) startAgain(ctx context.Context, m *member, dead death, delay time.Duration) error {
 	s.clean(m)
 	pause(ctx, delay)
 	if ctx.Err() != nil {
 		return errCancelled
 	}
 	told := false
-	bury := func(ctx context.Context, id string) error { return s.bury(ctx, m, id) }
-	for _, call := range []func(context.Context, string) error{bury, s.c.Engine.Start} {
-		err := untilAnswered(ctx, engineGrace, func(ctx context.Context) error {
-			err := call(ctx, id)
-			if isDisabled(err) && !told {
-				told = true
-				s.post(func() { s.warn(fmt.Sprintf("node %s: waits to be started: %v", m.ID, err)) })
-			}
-			return err
-		})
-		if err != nil {
-			return err
+	return untilAnswered(ctx, engineGrace, func(ctx context.Context) error {
+		err := s.bury(ctx, m, dead)
+		if err == nil {
+			err = s.c.Engine.Start(ctx, dead.Container)
 		}
-	}
-	return nil
+		if isDisabled(err) && !told {
+			told = true
+			s.post(func() { s.warn(fmt.Sprintf("node %s: waits to be started: %v", m.ID, err)) })
+		}
+		return err
+	})
 }
 
 // bury makes the engine know that a node's process is dead: to start what it
-// takes for running does nothing, and is no error.
-func (s *Session) bury(ctx context.Context, m *member, id string) error {
+// takes for running does nothing, and is no error. What was started since is let
+// live.
+func (s *Session) bury(ctx context.Context, m *member, dead death) error {
+	var refused error
 	for killed := false; ; killed = true {
-		c, err := s.c.Engine.Inspect(ctx, id)
+		c, err := s.c.Engine.Inspect(ctx, dead.Container)
 		switch {
 		case unanswered(err):
 			return err
+		case err == nil && c.isUp() && !dead.Started.IsZero() && c.Started.After(dead.Started):
+			return nil
+		case err == nil && c.isUp() && killed && refused != nil:
+			return fmt.Errorf("%w: %w", errTakenForAlive, refused)
 		case err == nil && c.isUp() && killed:
 			return errTakenForAlive
 		case err != nil || !c.isUp():
@@ -254,7 +265,7 @@ func (s *Session) bury(ctx context.Context, m *member, id string) error {
 			}
 			return nil
 		}
-		_ = s.c.Engine.Kill(ctx, id, "SIGKILL") // the next look tells
+		refused = s.c.Engine.Kill(ctx, dead.Container, "SIGKILL") // the next look tells
 	}
 }
 
@@ -267,7 +278,9 @@ func (s *Session) onRevived(m *member, err error) {
 	case s.wants(m):
 		// The failure before has been told, and this is another one.
 		m.blame, m.failure = &NodeError{Phase: "start", Message: err.Error()}, nil
-		if s.revive(m) {
+		// An engine that has not answered for so long is waited for no more: each
+		// time would be longer than a window, and there would be no last one.
+		if !unanswered(err) && s.revive(m) {
 			return
 		}
 		fallthrough

@@ -95,6 +95,23 @@ func (s *Session) undrained() *member {
 	return ended
 }
 
+// feeds says whether what m sends reaches another node, if by others between them.
+func (s *Session) feeds(m, to *member) bool {
+	if to == nil {
+		return false
+	}
+	reached := map[string]bool{m.ID: true}
+	for grown := true; grown; {
+		grown = false
+		for _, r := range s.members {
+			if !reached[r.ID] && slices.ContainsFunc(r.Inputs, func(i channel.Input) bool { return reached[i.Source] && !i.Feedback }) {
+				reached[r.ID], grown = true, true
+			}
+		}
+	}
+	return m != to && reached[to.ID]
+}
+
 // isBehind says whether frames wait at an input.
 func (s *Session) isBehind(i channel.Input) bool {
 	l := s.ledgers[i.Channel.For(s.c.Session).Name]

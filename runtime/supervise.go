@@ -128,6 +128,7 @@ func (s *Session) onTime() {
 func (s *Session) onLate(m *member) {
 	e := &NodeError{Phase: startPhase(m), Message: fmt.Sprintf("not ready after %s: raise start_timeout_ms if it needs longer", m.StartTimeout)}
 	switch {
+	case s.link != nil && (m.failure != nil || !s.takesPart(m)): // who supervises waits for it
 	case m.dead == nil && m.failure != nil, !s.takesPart(m): // it hangs, and its death is waited for
 		s.condemn(m)
 	case m.dead != nil && s.mayRevive(m, true): // its last words are just being read
@@ -163,11 +164,11 @@ func (s *Session) setState(m *member, state string) {
 }
 
 func (s *Session) warn(text string) {
-	if len(s.warnings) < maxWarnings {
-		s.warnings = append(s.warnings, text)
-	} else {
+	if len(s.warnings) == maxWarnings {
+		s.warnings = s.warnings[1:]
 		s.unkept++
 	}
+	s.warnings = append(s.warnings, text)
 	if s.c.Warn != nil {
 		s.c.Warn(text)
 	}
@@ -197,6 +198,7 @@ func (s *Session) onStart(m *member, id string, at time.Time) {
 
 // onStatus is a message of a node.
 func (s *Session) onStatus(m *member, st channel.Status) {
+	m.served = m.served || st.Event == channel.EventReady
 	if s.forward(m, st) {
 		return
 	}
@@ -255,6 +257,7 @@ func (s *Session) onStatus(m *member, st channel.Status) {
 
 func (s *Session) onReady(m *member) {
 	m.deadline = time.Time{}
+	m.pardon()
 	s.setState(m, StateReady)
 	s.rejoin(m)
 	s.checkReady()
@@ -398,7 +401,7 @@ func (s *Session) settle(m *member) {
 		s.warn(fmt.Sprintf("node %s: its data is complete, but it needed longer than the stop grace of %s", m.ID, s.grace))
 	case m.forced && m.closed:
 		s.setState(m, StateExited)
-		if s.late == nil || s.late == m { // else it could not end before that one, which is told
+		if !s.feeds(m, s.late) { // else it could not end before that one, which is told
 			s.warn(fmt.Sprintf("node %s: its data is complete, but it had to be killed", m.ID))
 		}
 	case m.forced:

@@ -211,6 +211,9 @@ func (s *Session) askNodes() {
 
 // onReport is how a node's sessions are, for those that have not heard of it.
 func (s *Session) onReport(m *member, st channel.Status) {
+	for _, state := range st.Sessions {
+		m.served = m.served || (state != channel.SessionOpening && state != channel.SessionFailed)
+	}
 	for name, g := range s.guests {
 		switch state := st.Sessions[name]; {
 		case state == channel.SessionClosed, state == channel.SessionFailed, state == "" && !g.lost.IsZero():
