@@ -17,6 +17,8 @@ BURST = 4 << 20
 _AGAIN = 64 << 10
 # A line may end although there is no room, unless so much of it comes.
 _LONGEST = 64 << 10
+# For the end of a line that is left out it waits so many seconds: that of a progress bar never comes.
+_OPEN = 1.0
 
 
 class _Here(threading.local):
@@ -36,6 +38,7 @@ class Bounded(io.FileIO):
         self._room = float(BURST)
         self._at = time.monotonic()
         self._whole = True  # what was written last ended a line
+        self._opened = 0.0  # when that line began, if it did not and is left out
         self._leaving = self._cut = False
         self._lines = self._bytes = 0  # left out
         self._lock = threading.RLock()  # a finaliser may print in the middle of a print
@@ -50,7 +53,7 @@ class Bounded(io.FileIO):
             now = time.monotonic()
             self._room, self._at = self._room_at(now), now
             if self._leaving:
-                if (self._room < max(_AGAIN, size) or not self._whole) and not here.insists:
+                if not (here.insists or (self._room >= size and self.overdue)):
                     return self._leave_out(data, size)
                 self.tell_left_out()
             elif self._room < (size if self._whole else size - _LONGEST) and not here.insists:
@@ -69,13 +72,22 @@ class Bounded(io.FileIO):
         self._bytes += size
         self._lines += data.count(b"\n")
         if size:
+            if self._whole or b"\n" in data:
+                self._opened = self._at
             self._whole = data[size - 1] == 10
         return size
 
     @property
     def overdue(self) -> bool:
-        """Whether there is something to tell, and room for it, and nothing more was written that would tell it."""
-        return self._leaving and self._whole and self._room_at(time.monotonic()) >= _AGAIN
+        """Whether there is something to tell, and room for it, and no line is in its middle."""
+        now = time.monotonic()
+        return self._leaving and (self._whole or now - self._opened > _OPEN) and self._room_at(now) >= _AGAIN
+
+    def tell_if_overdue(self) -> None:
+        """Say what was left out, if nothing more is written that would tell it."""
+        with self._lock:
+            if self.overdue:
+                self.tell_left_out()
 
     def tell_left_out(self) -> None:
         """Say what was left out since the last time, if anything was."""

@@ -145,6 +145,11 @@ def insist(text: str) -> None:
         _flood.here.insists = False
 
 
+def tell_left_behind(name: str) -> None:
+    """Say that the process ends although a thread of the node goes on."""
+    insist(f"medianode: thread {name!r} of the node still runs and is left behind: end it in close\n")
+
+
 def write_past(text: str) -> None:
     """Write whole lines where stderr went when the process began."""
     try:
@@ -167,6 +172,7 @@ class SessionStream(io.TextIOWrapper):
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._line: Optional[str] = None  # whose line is not at its end; "" is no session's
+        self._ended: set[str] = set()  # whose was ended for them
         self._forget()
         os.register_at_fork(after_in_child=self._forget)  # what is kept is the parent's to print
 
@@ -209,7 +215,12 @@ class SessionStream(io.TextIOWrapper):
             return
         if self._line is not None and self._line != name:  # no line is of two
             super().write("\n")
+            self._ended.add(self._line)
             self._line = None
+        if name in self._ended:
+            self._ended.discard(name)
+            if text == "\n":  # print writes it by itself
+                return
         fresh, self._line = self._line is None, None if text[-1] == "\n" else name
         if name:
             text = _marked(text, f"{_MARK}{name} ", fresh)

@@ -12,7 +12,7 @@ import time
 from typing import NoReturn
 
 from . import _flood
-from ._log import insist
+from ._log import insist, tell_left_behind
 
 _IOLBF = 1
 # How long the end waits for threads of the node, and for a full log.
@@ -33,6 +33,17 @@ def prepare() -> None:
     os.dup2(nobody, 0)
     if nobody != 0:
         os.close(nobody)
+
+
+def break_down(err: BaseException) -> NoReturn:
+    """End the process by an error that is not the node's, and print it."""
+    import traceback
+
+    text = "".join(traceback.format_exception(type(err), err, err.__traceback__))
+    last = threading.Thread(target=insist, args=(text,), daemon=True)  # as in leave
+    last.start()
+    last.join(_PATIENCE)
+    leave(1)
 
 
 def leave(code: int) -> NoReturn:
@@ -62,7 +73,7 @@ def _end_threads() -> None:
         if thread.is_alive():
             left.append(thread.name)
     for name in left:
-        insist(f"medianode: thread {name!r} of the node still runs and is left behind: end it in close\n")
+        tell_left_behind(name)
 
 
 def _flush() -> None:

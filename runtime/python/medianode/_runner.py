@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Any, NoReturn, Optional
 
-from . import _flood, _fork, _iox, _process
+from . import _fork, _iox, _process
 from ._cgroup import Usage, own_cgroup
 from ._commands import Command, Commands
 from ._config import NodeConfig, from_environment
@@ -406,9 +406,7 @@ def main() -> NoReturn:
     except BaseException as err:
         if _fork.in_child():
             _fork.leave(err)
-        _flood.tell_left_out()
-        _flood.here.insists = True
-        raise
+        _process.break_down(err)
     del runner  # and with it the frames that the node has kept
     gc.collect()
     _process.leave(code)

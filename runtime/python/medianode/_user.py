@@ -6,6 +6,8 @@ import importlib
 import inspect
 import os
 import sys
+import threading
+import time
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from ._errors import FrameError
 from ._frame import Frame
 from ._host import attach
-from ._log import insist, write_past
+from ._log import insist, tell_left_behind, write_past
 from ._node import Node
 
 # asyncio and traceback are imported where they are used: a node that needs
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
     from ._host import Host
+
+# How long tasks, generators and calls in an executor may take to end, in seconds.
+GRACE = 1.0
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ASYNCIO = os.path.join(os.path.dirname(os.path.abspath(os.__file__)), "asyncio")
@@ -283,7 +288,7 @@ class Caller:
             self.loop.run_forever()
 
     def cancel(self, owner: Optional[object] = None) -> None:
-        """Cancel the tasks that an owner has started, or all, and give them a second."""
+        """Cancel the tasks that an owner has started, or all, and give them GRACE."""
         if self.loop is None:
             return
         import asyncio
@@ -292,7 +297,7 @@ class Caller:
         for task in tasks:
             task.cancel()
         if tasks:
-            self.loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+            self.loop.run_until_complete(asyncio.wait(tasks, timeout=GRACE))
 
     def stacks(self) -> list[Any]:
         """Return where the tasks wait, for whoever must know where a coroutine hangs; any thread."""
@@ -304,19 +309,37 @@ class Caller:
         return [frame for task in asyncio.all_tasks(loop) for frame in _awaits(task.get_coro())]
 
     def close(self) -> None:
-        """Cancel what still runs, generators too, and end the loop; threads of its executor are not waited for."""
+        """Cancel what still runs, generators too, wait for calls in the loop's executor, GRACE in all, and end it."""
         loop = self.loop
         if loop is None:
             return
         import asyncio
 
+        until = time.monotonic() + GRACE
         self.cancel()
         self.loop = None
-        loop.run_until_complete(asyncio.wait([loop.create_task(loop.shutdown_asyncgens())], timeout=1))
+        generators = loop.create_task(loop.shutdown_asyncgens())
+        for seconds in (until - time.monotonic(), 0.1):
+            if not generators.done():
+                loop.run_until_complete(asyncio.wait([generators], timeout=max(0.0, seconds)))
+                generators.cancel()
+        _end_executor(getattr(loop, "_default_executor", None), until)
         if self._waits is not None:
             self._waits.shutdown()
             self._waits = None
         loop.close()
+
+
+def _end_executor(executor: Optional[ThreadPoolExecutor], until: float) -> None:
+    if executor is None:
+        return
+    # asyncio's own way waits for ever for a call that does not return.
+    end = threading.Thread(target=executor.shutdown, daemon=True)
+    end.start()
+    end.join(max(0.0, until - time.monotonic()))
+    for thread in list(getattr(executor, "_threads", ())):
+        if thread.daemon and thread.is_alive():  # else they are told of at the end of the process
+            tell_left_behind(thread.name)
 
 
 class _Stopped(Exception):

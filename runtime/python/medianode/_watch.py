@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import sys
@@ -30,8 +31,9 @@ AWAY = 1.0
 TERM_REPORT = 1.2
 # How long the watch tries to reach the runtime before it ends the process.
 TELL_WITHIN = 1.0
-# How long it waits for the log.
-LOG_WITHIN = 1.0
+# How long the end of the process by the watch waits for the runtime and the log in
+# all: the engine gives a container ten seconds, of which TERM_GRACE is gone.
+END_WITHIN = 1.5
 # What faulthandler waits longer than the watch, which says more.
 MARGIN = 1.0
 
@@ -117,14 +119,14 @@ class Watch:
             finally:
                 os.close(file)
         except OSError as e:
-            _say(log, f"node {self._runner.id}: the health check is told nothing: {e}")
+            _start(log, f"node {self._runner.id}: the health check is told nothing: {e}")
             self._alive = ""
 
     def _look(self, now: float) -> None:
         self._look_for_runtime(now)
         for stream in _flood.streams:
             if stream.overdue:
-                _say(stream.tell_left_out)
+                _start(stream.tell_if_overdue)
         lanes = self._runner.lanes
         at = self._runner.life.signals.at
         for lane in lanes:
@@ -152,13 +154,15 @@ class Watch:
         elif self._gone_since is None:
             self._gone_since = now
         elif now - self._gone_since > TAKEOVER + ORPHAN_GRACE * 2:
-            _leave(f"node {self._runner.id}: the runtime is gone and the node does not return: killed")
+            _leave(
+                f"node {self._runner.id}: the runtime is gone and the node does not return: killed", now + END_WITHIN
+            )
 
     def _look_after_signal(self, lane: Lane, since: float) -> None:
         if since > TERM_REPORT and lane not in self._reported:
             self._reported.add(lane)
             asked = f"node {self._runner.id}: asked to end {since:.1f} s ago, and still in {lane.doing}:"
-            _say(log, f"{asked}\n{_trace(lane)}".rstrip("\n"))
+            _start(log, f"{asked}\n{_trace(lane)}".rstrip("\n"))
         if since > TERM_GRACE:
             text = f"did not return within {TERM_GRACE:g} s of SIGTERM"
             self._end(lane, NodeFailure(lane.doing, text, _trace(lane)))
@@ -189,8 +193,9 @@ class Watch:
     def _end(self, lane: Lane, problem: NodeFailure) -> None:
         """Tell what is wrong and end the process, which cannot be done in the node's thread."""
         self.disarm()
+        now = time.monotonic()
         try:
-            patience = _give_up_at(time.monotonic() + TELL_WITHIN)
+            patience = _give_up_at(now + TELL_WITHIN)
             self._runner.tell_failure(problem, lane.name or None, patience)
             session = lane.acting
             if session is not None and session.ports.spans is not None:
@@ -198,8 +203,8 @@ class Watch:
                 self._runner.status.tell_spans(patience, session)
         except (Abandoned, Exception):  # it ends all the same
             pass
-        _say(print_failure, problem)
-        _leave(f"node {self._runner.id}: {problem.message}: ended")
+        _wait(_start(print_failure, problem), now + END_WITHIN)
+        _leave(f"node {self._runner.id}: {problem.message}: ended", now + END_WITHIN)
 
 
 class _Call:
@@ -209,8 +214,8 @@ class _Call:
         self.session, self.number, self.spent = session, number, 0.0
 
 
-def _leave(why: str) -> NoReturn:
-    _say(_last_words, why)
+def _leave(why: str, until: float) -> NoReturn:
+    _wait(_start(_last_words, why), until)
     os._exit(1)
 
 
@@ -219,15 +224,17 @@ def _last_words(why: str) -> None:
     _flood.tell_left_out()
 
 
-def _say(write: Callable[..., None], *what: Any) -> None:
-    """Write to the log, and go on after a while: its pipe may be full, or its lock be kept by who waits for that."""
+def _start(write: Callable[..., None], *what: Any) -> threading.Thread:
+    """Write to the log on a thread: its pipe may be full, or its lock be kept by who waits for that."""
     thread = threading.Thread(target=write, args=what, daemon=True)
-    try:
+    with contextlib.suppress(RuntimeError):  # there are as many as the container may have: nothing is said
         thread.start()
-    except RuntimeError:  # as many as the container may have
-        write(*what)
-    else:
-        thread.join(LOG_WITHIN)
+    return thread
+
+
+def _wait(thread: threading.Thread, until: float) -> None:
+    if thread.ident is not None:
+        thread.join(max(0.0, until - time.monotonic()))
 
 
 def _trace(lane: Lane) -> str:

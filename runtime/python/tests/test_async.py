@@ -137,7 +137,27 @@ class N(Node):
     assert collect(pipe.reader, pipe.node)[0] == []
     pipe.done()
     left = "thread 'asyncio_0' of the node still runs and is left behind"
-    assert (left in pipe.err) == (not concurrent)  # a daemon of a daemon
+    assert left in pipe.err
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_the_end_waits_for_an_executor(runtime: FakeRuntime, tmp_path: Path, concurrent: bool) -> None:
+    saved = tmp_path / "saved"
+    code = f"""
+import asyncio, time
+class N(Node):
+    concurrent = {concurrent}
+    def save(self):
+        time.sleep(0.4)
+        open({str(saved)!r}, "w").close()
+    async def process(self, frame):
+        asyncio.get_running_loop().run_in_executor(None, self.save)
+"""
+    pipe = Pipe(runtime, write(tmp_path, code))
+    pipe.run("x")
+    pipe.done()
+    assert saved.exists()
+    assert "left behind" not in pipe.err
 
 
 def test_a_generator_that_does_not_end(runtime: FakeRuntime, tmp_path: Path) -> None:
@@ -157,3 +177,4 @@ class N(Node):
     pipe.run("x")
     pipe.done()
     assert pipe.out == "ends\n"
+    assert "shutdown_asyncgens" not in pipe.err

@@ -51,6 +51,20 @@ def test_what_is_no_flood_is_written_as_it_is(sink: Sink) -> None:
     assert sink.read() == LINE * (BURST // 1024 + 5000)
 
 
+def test_a_line_that_does_not_end_ends_no_log(sink: Sink) -> None:
+    """A progress bar goes over its line again and again."""
+    for _ in range(BURST // 1024 + 10):
+        sink.stream.write(LINE)
+    sink.stream.write(b"\r 50%")
+    for _ in range(12):
+        sink.now += 0.25
+        sink.stream.write(b"\r 50%")
+    out = sink.read()[BURST:]
+    told = b"medianode: 10 lines (10265 bytes) of <stdout> left out: more than 1 MiB/s\n"
+    assert out.startswith(told)
+    assert out.count(b"\r 50%") == 8
+
+
 def test_whole_lines_are_left_out_and_counted(sink: Sink) -> None:
     full = BURST // 1024
     for _ in range(full + 100):
@@ -77,8 +91,8 @@ def test_a_line_may_end_but_not_go_on_for_ever(sink: Sink) -> None:
     sink.stream.write(b"z\nlast\n")
     sink.stream.write(b"a line\n")
     sink.stream.tell_left_out()
-    assert b"z\nmedianode: 2 lines (" in sink.read()
-    assert sink.read().endswith(b"more than 1 MiB/s\na line\n")
+    assert b"z\nmedianode: 0 lines (" in sink.read()
+    assert sink.read().endswith(b"more than 1 MiB/s\nz\nlast\na line\n")
 
 
 def test_what_a_node_fails_of_is_not_left_out(sink: Sink) -> None:

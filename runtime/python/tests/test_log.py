@@ -11,7 +11,7 @@ from nodes import Pipe, collect, send_text, write
 from sessions import Many, Stream
 
 from medianode import Node
-from medianode._log import Log, logfmt
+from medianode._log import Log, SessionStream, at_work, logfmt
 
 
 class Bad:
@@ -283,6 +283,20 @@ class N(Node):
     if concurrent:  # a session's line is written when it is whole
         want = [thread + thread, session + "of a session"]
     assert pipe.node.marked[0].splitlines() == want
+
+
+def test_the_end_of_a_line_that_was_ended_for_it() -> None:
+    """print writes it by itself, when another's line has begun."""
+    raw = io.BytesIO()
+    stream = SessionStream(raw, encoding="utf-8", write_through=True)
+    try:
+        for session, text in (("", "a"), ("s", "b"), ("", "\n"), ("s", "\n"), ("", "c"), ("", "\n"), ("", "\n")):
+            before = at_work.set(session)
+            stream.write(text)
+            at_work.reset(before)
+        assert raw.getvalue() == b"a\nsession=s b\nc\n\n"
+    finally:
+        stream.detach()
 
 
 @pytest.mark.parametrize("name", ["stdout", "stderr"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -258,6 +259,7 @@ class N(Node):
             while True: os.write(2, b"x" * 4096)
         except BlockingIOError: pass
         os.set_blocking(2, True)
+        open(frame.text, "w").close()
         time.sleep(3600)
 """
 
@@ -268,13 +270,45 @@ def test_a_node_that_hangs_is_ended_although_nobody_reads_its_log(
 ) -> None:
     pipe = Pipe(runtime, write(tmp_path, FULL_LOG), timeout_ms=300 if how == "timeout" else 0)
     pipe.node.start()
-    send_text(pipe.writer, "x")
+    full = tmp_path / "full"
+    send_text(pipe.writer, str(full))
+    for _ in range(1000):
+        if full.exists():
+            break
+        time.sleep(0.01)
+    assert full.exists()
     if how == "term":
-        time.sleep(0.3)
         pipe.node.process.send_signal(signal.SIGTERM)
     if how == "runtime dies":
-        time.sleep(0.3)
         pipe.node.commands.ledger.close()
     else:
         assert "time.sleep(3600)" in pipe.node.expect("error")["traceback"]
     assert pipe.node.process.wait(timeout=10) == 1
+
+
+BOTH_FULL = """
+import os
+import medianode._flood as flood
+class N(Node):
+    def process(self, frame):
+        for fd in (1, 2):
+            os.set_blocking(fd, False)
+            try:
+                while True: os.write(fd, b"x" * 4096)
+            except BlockingIOError: pass
+            os.set_blocking(fd, True)
+        for stream in flood.streams:  # as after a flood
+            stream._leaving, stream._room = True, float(1 << 20)
+        return frame
+"""
+
+
+def test_a_node_that_is_well_goes_on_although_nobody_reads_its_log(runtime: FakeRuntime, tmp_path: Path) -> None:
+    """What is to be told of the flood waits; the time of a call is looked after meanwhile, and is not over."""
+    pipe = Pipe(runtime, write(tmp_path, BOTH_FULL), timeout_ms=300)
+    pipe.node.start()
+    send_text(pipe.writer, "x")
+    got = pipe.next()
+    del got
+    with pytest.raises(subprocess.TimeoutExpired):
+        pipe.node.process.wait(timeout=3)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -111,4 +112,7 @@ def test_the_health_check_reads_when_the_thread_came_by(tmp_path: Path, capfd: p
     nowhere = Watch(runner, 0, cast(Any, None), str(tmp_path / "missing" / "alive"))
     nowhere._write_came_by()
     nowhere._write_came_by()
+    for thread in threading.enumerate():  # it does not wait for the log
+        if thread.daemon:
+            thread.join(5)
     assert capfd.readouterr().err.count("the health check is told nothing") == 1
