@@ -205,28 +205,36 @@ func (s *Session) await(m *member, p *process, e Event) {
 		lives := condemned && unanswered(err) && time.Since(began) < engineGrace // the signal waits, too
 		if late && err == nil && e.Container == "" && !forced && (!ends || condemned) {
 			forced, end = true, time.Now().Add(lookTimeout)
-			s.post(func() {
-				if m.process == p {
-					s.sendSignal(m, "SIGKILL")
-				}
-			})
+			s.post(func() { s.killPresent(m, p) })
 		} else if late && (e.Container != "" || forced || (err != nil && !lives)) {
 			break
 		}
 		pause(s.life, lookEvery)
 	}
 	if err != nil || c.isUp() {
-		// The engine cannot tell; the event may.
-		c = Container{ID: e.Container, Service: m.Service, State: "exited", ExitCode: e.ExitCode, Started: c.Started}
-		if e.Container == "" {
-			c.ExitCode = unknownExit
-		}
+		c = e.end(m.Service, c.Started) // the engine cannot tell; the event may
 	}
 	s.post(func() {
 		if p.end(&c) {
 			s.settle(m)
 		}
 	})
+}
+
+// end is a container as the event has it, which may be none.
+func (e Event) end(service string, started time.Time) Container {
+	c := Container{ID: e.Container, Service: service, State: "exited", ExitCode: e.ExitCode, Started: started}
+	if e.Container == "" {
+		c.ExitCode = unknownExit
+	}
+	return c
+}
+
+// killPresent kills a process unless it is not the node's present one any more.
+func (s *Session) killPresent(m *member, p *process) {
+	if m.process == p {
+		s.sendSignal(m, "SIGKILL")
+	}
 }
 
 // outlook says whether a process has told its end or a failure, and whether it
