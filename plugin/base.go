@@ -65,7 +65,7 @@ has is neither installed nor stored again. Prints the tag on stdout.`,
 			if err := oneOf("--progress", o.Progress, progressModes()...); err != nil {
 				return err
 			}
-			ctx, _, done := interruptible(cmd.Context(), "left as it is")
+			ctx, _, done := interruptible(cmd.Context(), leftAsItIs)
 			defer done()
 			return interrupted(ctx, e.baseBuild(ctx, o))
 		},

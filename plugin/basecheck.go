@@ -37,7 +37,7 @@ network, rights and files of this machine. Exit code 1 if it does not fit.`,
 			if err := oneOf("--format", format, "table", "json"); err != nil {
 				return err
 			}
-			ctx, _, done := interruptible(cmd.Context(), "left as it is")
+			ctx, _, done := interruptible(cmd.Context(), leftAsItIs)
 			defer done()
 			return interrupted(ctx, e.baseCheck(ctx, args[0], baseOptions{Python: python, System: system}, format))
 		},

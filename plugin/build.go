@@ -83,7 +83,7 @@ or its field, that is the cause. Exit code 1 if there is an error.`,
 			if err := f.parse(e); err != nil {
 				return err
 			}
-			ctx, _, done := interruptible(cmd.Context(), "left as it is")
+			ctx, _, done := interruptible(cmd.Context(), leftAsItIs)
 			defer done()
 			p, err := e.prepare(ctx)
 			if err != nil {

@@ -176,7 +176,7 @@ func (e *env) hear(p *prepared, c *runtime.Config, o upOptions, note func(node, 
 		if err != nil {
 			fmt.Fprintln(e.cli.Err(), "warning: what is known of the death of", crash.Node, "cannot be kept:", err)
 		}
-		if kept.First && kept.Restart == 0 {
+		if err == nil && kept.First && kept.Restart == 0 {
 			fmt.Fprintf(e.cli.Err(), "node %s has failed: docker medianode crash -p %s %s shows how\n", kept.Node, p.plan.Name, kept.ID)
 		}
 		o.events.tell(Event{Event: "crash", Crash: &kept})

@@ -14,7 +14,14 @@ import (
 	"github.com/medianode/docker-medianode/runtime"
 )
 
+// execOptions are as docker exec has them; here they go without saying.
+type execOptions struct {
+	interactive bool
+	tty         bool // if there is one
+}
+
 func execCommand(e *env) *cobra.Command {
+	var o execOptions
 	cmd := &cobra.Command{
 		Use:   "exec NODE COMMAND [ARG...]",
 		Short: "Run a command in a node's container",
@@ -31,21 +38,20 @@ included.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.exec(cmd.Context(), args[0], args[1:])
+			return e.exec(cmd.Context(), args[0], args[1:], o)
 		},
 	}
 	flags := cmd.Flags()
 	flags.SetInterspersed(false)
-	// As docker exec has them; here they go without saying.
-	flags.BoolP("interactive", "i", true, "")
-	flags.BoolP("tty", "t", true, "")
+	flags.BoolVarP(&o.interactive, "interactive", "i", true, "")
+	flags.BoolVarP(&o.tty, "tty", "t", true, "")
 	for _, name := range []string{"interactive", "tty"} {
 		_ = flags.MarkHidden(name) // it fails only for a flag that is not there
 	}
 	return cmd
 }
 
-func (e *env) exec(ctx context.Context, node string, command []string) error {
+func (e *env) exec(ctx context.Context, node string, command []string, given execOptions) error {
 	project, engine, err := e.known(ctx)
 	if err != nil {
 		return err
@@ -67,8 +73,8 @@ func (e *env) exec(ctx context.Context, node string, command []string) error {
 		return exit(exitFailed, fmt.Sprintf("node %s of project %s does not run", node, project))
 	}
 	o := container.NewExecOptions()
-	o.Command, o.Interactive = command, true
-	o.TTY = e.cli.In().IsTerminal() && e.cli.Out().IsTerminal()
+	o.Command, o.Interactive = command, given.interactive
+	o.TTY = given.tty && e.cli.In().IsTerminal() && e.cli.Out().IsTerminal()
 	err = container.RunExec(ctx, e.cli, containers[i].ID, o)
 	if status, ok := errors.AsType[cli.StatusError](err); ok && status.Error() == "" && status.StatusCode > 0 {
 		os.Exit(status.StatusCode) // returned, it would be printed as an empty line

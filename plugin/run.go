@@ -104,7 +104,7 @@ this session's process takes over the project: see "up".`,
 }
 
 func (e *env) run(ctx context.Context, o upOptions) (err error) {
-	ctx, interrupts, done := interruptible(ctx, "left as it is; the nodes find out and end the session")
+	ctx, interrupts, done := interruptible(ctx, func() string { return leftToNodes })
 	defer done()
 	ctx, finish := e.tracePhases(ctx, "run", &o)
 	defer func() { finish(err) }()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -90,7 +91,13 @@ given an address serve there once they take over.`,
 
 // up is the straight line from the pipeline file to the report.
 func (e *env) up(ctx context.Context, o upOptions) (err error) {
-	ctx, interrupts, done := interruptible(ctx, fmt.Sprintf("left as it is; '%s' removes it", e.verb("down")))
+	var joined atomic.Bool // others have sessions there, which down would end
+	ctx, interrupts, done := interruptible(ctx, func() string {
+		if joined.Load() {
+			return leftToNodes
+		}
+		return fmt.Sprintf("left as it is; '%s' removes it", e.verb("down"))
+	})
 	defer done()
 	ctx, finish := e.tracePhases(ctx, "up", &o)
 	defer func() { finish(err) }()
@@ -109,6 +116,7 @@ func (e *env) up(ctx context.Context, o upOptions) (err error) {
 	// Before anything is built or written; Start is what decides.
 	session, err := e.join(ctx, p, o)
 	if err == nil {
+		joined.Store(true)
 		return e.attend(ctx, p, session, interrupts, o)
 	}
 	if !errors.Is(err, runtime.ErrNotRunning) {
@@ -171,8 +179,8 @@ func (e *env) warnUnset(s *source) {
 // interruptible gives a context that the first Ctrl-C ends, and tells of the
 // second. SIGTERM and SIGHUP count as Ctrl-C; so does the Docker CLI's own end,
 // which it tells by the context. The third one ends the process, whatever it is
-// at, with the words left: it may be waiting for an engine that does not answer.
-func interruptible(ctx context.Context, left string) (context.Context, <-chan os.Signal, func()) {
+// at, with the words of left: it may be waiting for an engine that does not answer.
+func interruptible(ctx context.Context, left func() string) (context.Context, <-chan os.Signal, func()) {
 	first, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 3)
 	again := make(chan os.Signal, 1)
@@ -194,7 +202,7 @@ func interruptible(ctx context.Context, left string) (context.Context, <-chan os
 					more++
 					again <- s
 				default:
-					fmt.Fprintln(os.Stderr, left)
+					fmt.Fprintln(os.Stderr, left())
 					os.Exit(exitInterrupted)
 				}
 			case <-stopped:
@@ -209,6 +217,11 @@ func interruptible(ctx context.Context, left string) (context.Context, <-chan os
 		cancel(nil)
 	}
 }
+
+// What a third Ctrl-C leaves.
+func leftAsItIs() string { return "left as it is" }
+
+const leftToNodes = "left as it is; the nodes find out and end the session"
 
 var errInterrupted = errors.New("interrupted")
 

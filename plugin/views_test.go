@@ -94,6 +94,10 @@ func TestViews(t *testing.T) {
 		if r := w.end(20 * time.Second); !strings.Contains(r.stderr, "tty True") {
 			t.Errorf("%s", r)
 		}
+		w = s.startTerminal("docker-medianode", "exec", "-t=false", "-p", s.project, "mid", "python", "-c", "import sys; print('tty', sys.stdin.isatty())")
+		if r := w.end(20 * time.Second); !strings.Contains(r.stderr, "tty False") {
+			t.Errorf("%s", r)
+		}
 	})
 	// Children that nobody waits for are the init's, which each container has.
 	t.Run("orphans", func(t *testing.T) {

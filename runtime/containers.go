@@ -182,7 +182,7 @@ func (s *Session) await(m *member, p *process, e Event) {
 	var c Container
 	var err error
 	began, forced := time.Now(), false
-	var ends, condemned bool
+	ends, condemned := s.outlook(p) // a look may take so long that it is pardoned meanwhile
 	for end := began.Add(killGrace); ; {
 		select {
 		case <-p.ended:

@@ -3,6 +3,7 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"math"
 	goruntime "runtime"
 	"testing"
 )
@@ -30,21 +31,26 @@ func TestManyShortSessions(t *testing.T) {
 			}
 		}
 	}
+	visit(1) // what the start of a session begins late is there
 	idle := goruntime.NumGoroutine()
 	kept := func() int64 {
 		if !eventually(func() bool { return goruntime.NumGoroutine() <= idle }) {
 			t.Errorf("%d goroutines became %d", idle, goruntime.NumGoroutine())
 		}
-		r.out.mu.Lock()
-		r.out.lines = nil
-		r.out.mu.Unlock()
-		r.engine.mu.Lock()
-		r.engine.calls = nil
-		r.engine.mu.Unlock()
-		goruntime.GC()
-		var m goruntime.MemStats
-		goruntime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
+		least := int64(math.MaxInt64)
+		for range 10 { // frames flow: each has some garbage of its moment
+			r.out.mu.Lock()
+			r.out.lines = nil
+			r.out.mu.Unlock()
+			r.engine.mu.Lock()
+			r.engine.calls = nil
+			r.engine.mu.Unlock()
+			goruntime.GC()
+			var m goruntime.MemStats
+			goruntime.ReadMemStats(&m)
+			least = min(least, int64(m.HeapAlloc))
+		}
+		return least
 	}
 	visit(100)
 	before := kept()

@@ -408,7 +408,8 @@ func TestRestartWaitsForTheEngine(t *testing.T) {
 func TestLateNodeThatTheEngineDoesNotKill(t *testing.T) {
 	r := newRig(t, 0)
 	r.again(Restart{Policy: "on-failure", MaxAttempts: 2})
-	r.config.Nodes[1].StartTimeout = 500 * time.Millisecond
+	const late = 3 * time.Second // of every start, also of those that must be in time
+	r.config.Nodes[1].StartTimeout = late
 	well := *r.mid
 	r.mid.again = &script{node: r.mid.node, hang: "start", again: &well}
 	dead := make(chan struct{}, 2)
@@ -426,7 +427,7 @@ func TestLateNodeThatTheEngineDoesNotKill(t *testing.T) {
 	<-dead
 	select {
 	case <-dead:
-	case <-time.After(2 * (killGrace + lookTimeout)):
+	case <-time.After(late + 2*(killGrace+lookTimeout)):
 		t.Error("it is waited for")
 	}
 	if !eventually(func() bool { return r.out.len() > before+20 && s.Report().Nodes[1].Restarts == 2 }) {

@@ -214,11 +214,12 @@ func framesOf(dir string, channels map[string]int) uint64 {
 
 // CloseSession asks the owner of a session to end it well, as Ctrl-C does.
 func CloseSession(uid int, project, name string) error {
-	path := filepath.Join(seatDir(Directory(uid, project)), name)
+	dir := Directory(uid, project)
+	path := filepath.Join(seatDir(dir), name)
 	f, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0)
 	if err != nil {
 		var names []string
-		for other, lives := range owned(Directory(uid, project)) {
+		for other, lives := range owned(dir) {
 			if lives {
 				names = append(names, other)
 			}
@@ -232,6 +233,9 @@ func CloseSession(uid int, project, name string) error {
 	defer f.Close()
 	t := readSeat(f.Name())
 	if t.PID <= 0 || !holds(t.PID, path) {
+		if len(owners(dir)) > 0 { // down would end theirs
+			return fmt.Errorf("session %s has no process any more: the project's other sessions end it within some seconds", name)
+		}
 		return fmt.Errorf("session %s has no process any more: docker medianode down -p %s removes what it left", name, project)
 	}
 	return ask(t.PID)
