@@ -182,7 +182,7 @@ func (s *Session) await(m *member, p *process, e Event) {
 	var c Container
 	var err error
 	began, forced := time.Now(), false
-	ends, condemned := s.outlook(p) // a look may take so long that it is pardoned meanwhile
+	_, condemned := s.outlook(p) // a look may take so long that it is pardoned meanwhile
 	for end := began.Add(killGrace); ; {
 		select {
 		case <-p.ended:
@@ -197,11 +197,12 @@ func (s *Session) await(m *member, p *process, e Event) {
 		if err == nil && p.later && c.Started.After(e.Time) && !e.Time.IsZero() {
 			return // the event is of the process before
 		}
-		late, before := time.Now().After(end), condemned
-		ends, condemned = s.outlook(p)
-		if before && !condemned {
+		late := time.Now().After(end)
+		ends, still := s.outlook(p)
+		if condemned && !still {
 			return // it was pardoned
 		}
+		condemned = still
 		lives := condemned && unanswered(err) && time.Since(began) < engineGrace // the signal waits, too
 		if late && err == nil && e.Container == "" && !forced && (!ends || condemned) {
 			forced, end = true, time.Now().Add(lookTimeout)
