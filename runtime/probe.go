@@ -38,7 +38,9 @@ func Attached(ctx context.Context, e Engine, uid int, image string) error {
 		return fmt.Errorf("%w: %s; %s", ErrDetached, why, wayOut)
 	}
 	parent := filepath.Dir(Directory(uid, "x"))
-	buryProbes(ctx, e, uid, parent)
+	if leavesProbes(parent) { // else the engine is not asked
+		removeProbes(ctx, e, uid)
+	}
 	made := os.Mkdir(parent, 0o700) == nil
 	dir, err := os.MkdirTemp(parent, probePrefix+strconv.Itoa(os.Getpid())+"-")
 	if err != nil {
@@ -58,32 +60,14 @@ func Attached(ctx context.Context, e Engine, uid int, image string) error {
 	return nil
 }
 
-// buryProbes removes what probes have left whose processes were killed. The engine is
-// asked only if there is any; what it does not remove now the next one finds.
-func buryProbes(ctx context.Context, e Engine, uid int, parent string) {
+// leavesProbes says whether a probe has left its directory whose process was killed.
+func leavesProbes(parent string) bool {
 	r := remains{lives: lives, now: time.Now()}
 	entries, _ := os.ReadDir(parent) // none: there is nothing
-	dead := slices.DeleteFunc(entries, func(entry os.DirEntry) bool {
+	return slices.ContainsFunc(entries, func(entry os.DirEntry) bool {
 		info, err := entry.Info()
-		return err != nil || !strings.HasPrefix(entry.Name(), probePrefix) || r.probes(entry.Name(), info.ModTime())
+		return err == nil && strings.HasPrefix(entry.Name(), probePrefix) && !r.probes(entry.Name(), info.ModTime())
 	})
-	if len(dead) == 0 {
-		return
-	}
-	owned, err := e.Owned(ctx, uid)
-	if err != nil {
-		return
-	}
-	for _, entry := range dead {
-		dir := filepath.Join(parent, entry.Name())
-		gone := true
-		for _, o := range owned {
-			gone = gone && (o.Probe != dir || e.Remove(ctx, o) == nil)
-		}
-		if gone {
-			_ = os.Remove(dir)
-		}
-	}
 }
 
 // refuse is why an engine cannot be attached to, or nothing.

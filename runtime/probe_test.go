@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestRefuse(t *testing.T) {
@@ -81,7 +82,7 @@ func TestProbeRemovesDeadOnes(t *testing.T) {
 	}
 	f := newFake(nil)
 	f.info = Info{Host: "unix:///x", OSType: "linux", Kernel: kernel(), Name: "here"}
-	f.owned = []Owned{{Kind: kindContainer, ID: "1", Probe: dead}, {Kind: kindContainer, ID: "2", Probe: mine}, {Kind: kindContainer, ID: "3", Project: "p"}}
+	f.owned = []Owned{{Kind: kindContainer, ID: "1", Probe: dead}, {Kind: kindContainer, ID: "2", Probe: mine, Made: time.Now()}, {Kind: kindContainer, ID: "3", Project: "p"}}
 	if err := Attached(t.Context(), f, uid, "image"); err != nil {
 		t.Error(err)
 	}
